@@ -1,0 +1,269 @@
+"""Requests and responses (RFC 3261 7): bytes split once, values parsed when asked for and kept.
+
+A message keeps its headers as `{canonical name: [raw values]}` in the order in which they came. Reading never fails
+after `check`: what is broken is found there, once, with the rule that it breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from b2bua.sip.address import Address, parse_address, parse_addresses
+from b2bua.sip.grammar import Malformed, digits, is_token, split_list
+from b2bua.sip.headers import canonical
+from b2bua.sip.uri import Uri, parse_uri
+from b2bua.sip.via import Via, parse_via
+
+MAX_HEADERS = 256
+MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
+
+_CONTROLS = bytes(set(range(32)) - set(b"\r\n\t")) + b"\x7f"
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_BARE_CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b-\x1f\x7f]")
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I)
+
+Headers = dict[str, list[str]]
+
+
+class Message:
+    """What requests and responses share."""
+
+    __slots__ = ("headers", "body", "fault", "_via", "_from", "_to", "_cseq", "_contact")
+
+    def __init__(self, headers: Headers, body: bytes = b"", fault: Malformed | None = None) -> None:
+        self.headers = headers
+        self.body = body
+        self.fault = fault
+        self._via: Via | None = None
+        self._from: Address | None = None
+        self._to: Address | None = None
+        self._cseq: tuple[int, str] | None = None
+        self._contact: Address | None = None
+
+    @property
+    def start_line(self) -> str:
+        """The first line, without its end."""
+        raise NotImplementedError
+
+    def first(self, name: str) -> str:
+        """The first raw value of a header, or an empty string."""
+        values = self.headers.get(name)
+        return values[0] if values else ""
+
+    def values(self, name: str) -> list[str]:
+        """Every element of a header that may be a list."""
+        values = self.headers.get(name)
+        return [part for value in values for part in split_list(value)] if values else []
+
+    def tokens(self, name: str) -> list[str]:
+        """The elements in lower case, without parameters: option tags, methods, languages."""
+        return [value.partition(";")[0].strip().lower() for value in self.values(name) if value]
+
+    @property
+    def via(self) -> Via:
+        """The top Via."""
+        if self._via is None:
+            self._via = parse_via(split_list(self._only("Via", many=True))[0])
+        return self._via
+
+    def vias(self) -> list[Via]:
+        """Every Via, the top one first."""
+        others = self.values("Via")[1:] if len(self.headers["Via"]) > 1 or "," in self.headers["Via"][0] else []
+        return [self.via, *(parse_via(value) for value in others)]
+
+    @property
+    def from_(self) -> Address:
+        """From."""
+        if self._from is None:
+            self._from = parse_address(self._only("From"), "RFC 3261 20.20")
+        return self._from
+
+    @property
+    def to(self) -> Address:
+        """To."""
+        if self._to is None:
+            self._to = parse_address(self._only("To"), "RFC 3261 20.39")
+        return self._to
+
+    @property
+    def call_id(self) -> str:
+        """Call-ID, compared octet by octet."""
+        return self._only("Call-ID")
+
+    @property
+    def cseq(self) -> tuple[int, str]:
+        """CSeq as number and method."""
+        if self._cseq is None:
+            words = self._only("CSeq").split()
+            if len(words) != 2 or not is_token(words[1]):
+                raise Malformed("CSeq is not a number and a method", "RFC 3261 20.16")
+            self._cseq = digits(words[0], MAX_CSEQ, "CSeq", "RFC 3261 8.1.1.5"), words[1]
+        return self._cseq
+
+    @property
+    def contact(self) -> Address | None:
+        """The one Contact, or None; Malformed when there are several or it is `*`."""
+        if self._contact is None and (values := self.headers.get("Contact")):
+            contacts = parse_addresses(values, "RFC 3261 20.10")
+            if len(contacts) > 1:
+                raise Malformed("more than one Contact", "RFC 3261 8.1.1.8")
+            self._contact = contacts[0]
+        return self._contact
+
+    def addresses(self, name: str) -> list[Address]:
+        """Every address of Route, Record-Route, Contact or a header like them."""
+        values = self.headers.get(name)
+        return parse_addresses(values, f"the grammar of {name}") if values else []
+
+    def _only(self, name: str, many: bool = False) -> str:
+        values = self.headers.get(name)
+        if not values or not values[0]:
+            raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
+        if len(values) > 1 and not many:
+            raise Malformed(f"{name} is given {len(values)} times", "RFC 3261 7.3.1")
+        return values[0]
+
+    def __bytes__(self) -> bytes:
+        lines = [self.start_line]
+        for name, values in self.headers.items():
+            for value in values:
+                lines.append(f"{name}: {value}")
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+
+class Request(Message):
+    """A request. `uri_text` is the Request-URI as it stands on the wire."""
+
+    __slots__ = ("method", "uri_text", "version", "_uri")
+
+    def __init__(
+        self,
+        method: str,
+        uri_text: str,
+        headers: Headers,
+        body: bytes = b"",
+        fault: Malformed | None = None,
+        version: str = "SIP/2.0",
+    ) -> None:
+        super().__init__(headers, body, fault)
+        self.method = method
+        self.uri_text = uri_text
+        self.version = version
+        self._uri: Uri | None = None
+
+    @property
+    def start_line(self) -> str:
+        return f"{self.method} {self.uri_text} SIP/2.0"
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI."""
+        if self._uri is None:
+            self._uri = parse_uri(self.uri_text)
+        return self._uri
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.uri_text}>"
+
+
+class Response(Message):
+    """A response."""
+
+    __slots__ = ("status", "reason")
+
+    def __init__(
+        self, status: int, reason: str, headers: Headers, body: bytes = b"", fault: Malformed | None = None
+    ) -> None:
+        super().__init__(headers, body, fault)
+        self.status = status
+        self.reason = reason
+
+    @property
+    def start_line(self) -> str:
+        return f"SIP/2.0 {self.status} {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.reason}>"
+
+
+def parse(data: bytes, stream: bool = False) -> Request | Response:
+    """The message in one datagram, or in one frame of a stream.
+
+    Malformed is raised only where no answer is possible; what deserves an answer is kept as `fault` for `check`.
+    """
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not blank:
+        head = head[:-2] if head.endswith(b"\r\n") else head
+    text = head.decode("utf-8", "surrogateescape")
+    fault = _look_of(head, text) if blank else Malformed("no empty line ends the headers", "RFC 3261 7")
+    if "\r\n " in text or "\r\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    lines = text.split("\r\n")
+    headers: Headers = {}
+    if len(lines) > MAX_HEADERS:
+        fault = fault or Malformed(f"more than {MAX_HEADERS} headers", "a limit of this server")
+        del lines[MAX_HEADERS:]
+    start = lines[0]
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if not colon:
+            fault = fault or Malformed("a header line without a colon", "RFC 3261 7.3.1")
+            continue
+        name = canonical(name)
+        if name in headers:
+            headers[name].append(value.strip())
+        else:
+            headers[name] = [value.strip()]
+    body, length_fault = _body(headers, body, stream)
+    fault = fault or length_fault
+    if start[:4].upper() == "SIP/" and (found := _STATUS_LINE.fullmatch(start)):
+        return Response(int(found.group(1)), found.group(2) or "", headers, body, fault)
+    return _request(start, headers, body, fault)
+
+
+def _look_of(head: bytes, text: str) -> Malformed | None:
+    """Octets that two readers would take for different things."""
+    newlines = head.count(b"\r\n")
+    if head.count(b"\n") != newlines or head.count(b"\r") != newlines:
+        return Malformed("a bare CR or LF in the headers", "RFC 3261 7")
+    if len(head.translate(None, _CONTROLS)) != len(head) and _BARE_CONTROL.search(text.replace("\r\n", "")):
+        return Malformed("a control character outside a quoted-pair", "RFC 3261 25.1")
+    return None
+
+
+def _body(headers: Headers, body: bytes, stream: bool) -> tuple[bytes, Malformed | None]:
+    """The body that Content-Length measures out (RFC 3261 18.3), which is then no header any more: we write our own."""
+    values = headers.pop("Content-Length", None)
+    if values is None:
+        return body, Malformed("Content-Length is missing on a stream", "RFC 3261 18.3") if stream else None
+    if len(values) > 1:
+        return b"", Malformed("Content-Length is given twice", "RFC 3261 7.3.1")
+    try:
+        length = digits(values[0], 2**31, "Content-Length", "RFC 3261 20.14")
+    except Malformed as fault:
+        return b"", fault
+    if length > len(body):
+        return b"", Malformed("the body is shorter than Content-Length", "RFC 3261 18.3")
+    return body[:length], None
+
+
+def _request(start: str, headers: Headers, body: bytes, fault: Malformed | None) -> Request:
+    words = start.split(" ")
+    if len(words) == 3 and words[2] == "SIP/2.0" and words[1] and is_token(words[0]):
+        return Request(words[0], words[1], headers, body, fault)
+    if not words[0] or not is_token(words[0]) or not headers:
+        raise Malformed("neither a request nor a response", "RFC 3261 7")
+    version = words[-1]
+    if len(words) != 3 or not _VERSION.fullmatch(version):
+        fault = Malformed("the start line is not METHOD URI SIP/2.0", "RFC 3261 7.1")
+    elif version.upper() != "SIP/2.0":
+        fault = Malformed("a version of SIP other than 2.0", "RFC 3261 21.5.6", 505)
+    return Request(words[0], " ".join(words[1:-1]), headers, body, fault, version)
+
+
+def join(values: Iterable[str]) -> str:
+    """The elements of a list header as one value."""
+    return ", ".join(values)
