@@ -1,0 +1,25 @@
+"""A zone: a named side of the border. Hiding is between zones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MASKED = frozenset({"From", "To", "Request-URI"})  # where a host is replaced by the leg's own, unless the zone keeps it
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One side of the border.
+
+    `trusted`: it belongs to the trust domain of RFC 3325. `keep_hosts`: which of "From", "To" and "Request-URI"
+    show the far side's hosts towards this zone; ValueError for anything else.
+    """
+
+    name: str
+    trusted: bool = False
+    keep_hosts: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        unknown = self.keep_hosts - MASKED
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: hosts can be kept in {', '.join(sorted(MASKED))}")
