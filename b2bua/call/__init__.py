@@ -1,0 +1,1 @@
+"""The hall: calls, the two legs of each, and what passes between them."""

@@ -1,0 +1,18 @@
+"""How long a call's parts may last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds; 0 switches off.
+
+    `max_duration`: of an answered call. `ring_timeout`: until the answer. `probe`: of silence, after which both ends of
+    a call are asked whether they are still there.
+    """
+
+    max_duration: float = 14400.0
+    ring_timeout: float = 180.0
+    probe: float = 300.0

@@ -1,0 +1,95 @@
+"""What the hall needs of the world: to send, to wait, to find the way, and to tell. `net` and `ops` offer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from b2bua.policy.interface import Choice
+from b2bua.policy.routing import Answer
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Flow, Listener, Target
+from b2bua.sip.message import Headers, Request, Response
+from b2bua.sip.tokens import Tokens
+from b2bua.sip.uri import Uri
+from b2bua.transaction.timers import Timers
+from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.call import Call
+
+
+class Wire(Protocol):
+    """Sockets, time and the kernel, as verbs. None of them raises because of a peer."""
+
+    timers: Timers
+    tokens: Tokens
+    listeners: Sequence[Listener]
+
+    def now(self) -> float:
+        """Seconds on the clock that the timers run by."""
+
+    def send(self, request: Request, flow: Flow, user: ClientUser, loop_key: str = "") -> ClientTransaction:
+        """Send a request in a transaction of its own; its Via is written here."""
+
+    def transmit(self, request: Request, flow: Flow) -> None:
+        """Send a request that has no transaction: the ACK for a 2xx, the same one each time."""
+
+    def cancel(self, transaction: ClientTransaction, granted: Headers) -> None:
+        """Cancel an INVITE of ours, as soon as that is allowed (RFC 3261 9.1)."""
+
+    def respond(self, transaction: ServerTransaction, response: Response) -> None:
+        """Answer a request by the way that it came."""
+
+    def acknowledge(self, transaction: ServerTransaction, ack: Request) -> None:
+        """The ACK for a 2xx came; it is the transaction's."""
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` later. It cannot be taken back: it looks whether it is still wanted."""
+
+    def locate(
+        self, uri: Uri, send_from: str, found: Callable[[Sequence[Target]], None], lost: Callable[[int, str], None]
+    ) -> None:
+        """RFC 3263: the addresses of a URI that `send_from` (a listener, a zone, "auto") can reach.
+
+        `found` is called at once where the URI has an address; `lost` says with a status why it leads nowhere.
+        """
+
+    def choose(self, target: Target, send_from: str) -> Choice:
+        """The listener that a request to `target` leaves by; NoInterface says why there is none."""
+
+    def failed(self, flow: Flow) -> None:
+        """An address did not answer, refused, or said 503: let it rest (S52)."""
+
+    def run(
+        self,
+        asked: Coroutine[Any, Any, Answer | None],
+        done: Callable[[Answer | None], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Let an operator's coroutine come to its end; a failure is in the log when `failed` is called."""
+
+
+class Journal(Protocol):
+    """Who is told what happens. One line each."""
+
+    def started(self, call: Call) -> None:
+        """The first INVITE left on the far leg."""
+
+    def answered(self, call: Call) -> None:
+        """The call is up."""
+
+    def ended(self, call: Call) -> None:
+        """The call is over, or never came to be."""
+
+    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
+        """A peer broke a rule."""
+
+    def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
+        """A request outside any call was refused by us."""
+
+    def no_way(self, request: Request, why: str) -> None:
+        """A next hop could not be reached, and why."""
+
+    def script_failed(self, request: Request) -> None:
+        """The operator's policy raised; called while the exception is being handled."""
