@@ -1,0 +1,460 @@
+"""The switchboard: messages in and out, and the one place where what the machines say is done.
+
+`received` takes bytes from the transports, finds the transaction, and gives what is new to the hall. `_perform` does
+what a machine's cell says. The hall's verbs (`call.wire.Wire`) are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from b2bua.call.wire import Journal
+from b2bua.dialog.reply import reply, reply_to_broken
+from b2bua.net.connections import Connections
+from b2bua.net.resolver import NoTarget, Reach, Resolver, literal
+from b2bua.net.transports.stream import Stream
+from b2bua.net.wheel import Wheel
+from b2bua.policy.interface import Choice, Interfaces, Kernel
+from b2bua.policy.routing import Answer
+from b2bua.sip.check import check_request, check_response
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Flow, Listener, Target
+from b2bua.sip.message import Headers, Request, Response, parse
+from b2bua.sip.tokens import Tokens
+from b2bua.sip.uri import DEFAULT_PORTS, Uri
+from b2bua.transaction.index import Transactions, client_key, server_key
+from b2bua.transaction.machine import Action, Do, Event, Input, State, response_input
+from b2bua.transaction.timers import Timer, Timers
+from b2bua.transaction.transaction import (
+    ClientTransaction,
+    ClientUser,
+    ServerTransaction,
+    ack_for_failure,
+    cancel_for,
+)
+
+LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
+KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
+
+_REPEATS = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
+
+
+class Guests(Protocol):
+    """Who takes the requests that no transaction knows: the hall."""
+
+    def request(self, transaction: ServerTransaction) -> None:
+        """A new request."""
+
+    def ack(self, ack: Request) -> None:
+        """An ACK for a 2xx."""
+
+
+class Datagrams(Protocol):
+    """A UDP listener's socket."""
+
+    def send(self, data: bytes, host: str, port: int) -> str:
+        """Send; what went wrong, or an empty string."""
+
+
+class Trace(Protocol):
+    """Who wants to see every message of some calls."""
+
+    def message(self, flow: Flow, outward: bool, data: bytes) -> None:
+        """One message as it stands on the wire."""
+
+
+class Switchboard:
+    """Performs for the hall what it needs of the world (`call.wire.Wire`), and brings it what comes in."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        timers: Timers,
+        tokens: Tokens,
+        interfaces: Interfaces,
+        kernel: Kernel | None,
+        resolver: Resolver,
+        journal: Journal,
+    ) -> None:
+        self.wheel = wheel
+        self.timers = timers
+        self.tokens = tokens
+        self.transactions = Transactions()
+        self.listeners: Sequence[Listener] = interfaces.listeners
+        self.sockets: dict[str, Datagrams] = {}
+        self.connections: Connections | None = None
+        self.hall: Guests | None = None
+        self.trace: Trace | None = None
+        self.dropped = 0  # responses that answered nothing of ours
+        self._interfaces = interfaces
+        self._kernel = kernel
+        self._resolver = resolver
+        self._journal = journal
+        self._reach: dict[str, Reach] = {"auto": Reach.of(self.listeners)}
+        for listener in self.listeners:
+            self._reach[listener.zone] = Reach.of(each for each in self.listeners if each.zone == listener.zone)
+        for listener in self.listeners:
+            self._reach[listener.name] = Reach.of([listener])
+        self._forced = {listener.name: listener.transport for listener in self.listeners}
+        self._twins = {
+            (each.zone, each.address): each for each in self.listeners if each.transport == "tcp"
+        }  # where a long request goes instead
+        self.now = wheel.now
+
+    # In
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """One datagram, or one message of a stream."""
+        if len(data) <= KEEP_ALIVE:
+            return
+        if self.trace is not None:
+            self.trace.message(flow, False, data)
+        try:
+            message = parse(data, flow.connection is not None)
+        except Malformed as fault:
+            self._journal.fault(flow, fault, "a message")
+            return
+        try:
+            if isinstance(message, Request):
+                self._request(message, flow)
+            else:
+                self._response(message, flow)
+        except Exception:  # noqa: BLE001 - our own fault must cost one message, never the process
+            self.log.failure("a message from {flow} could not be taken", flow=flow)
+
+    def _request(self, request: Request, flow: Flow) -> None:
+        try:
+            check_request(request)
+        except Malformed as fault:
+            self._journal.fault(flow, fault, request.method)
+            self._reply_to_broken(request, flow, fault)
+            return
+        back = self._way_back(request, flow)
+        if request.method == "ACK":
+            self._ack(request)
+            return
+        known = self.transactions.server(request)
+        if known is not None:
+            self._perform(known, known.step(Input.REQUEST))
+        elif request.method == "CANCEL":
+            self._cancel(request, flow, back)
+        elif self.transactions.merged(request):
+            self._transmit(reply(request, 482, self.tokens.word()), back)  # RFC 3261 8.2.2.2
+        else:
+            self._new(request, back)
+
+    def _new(self, request: Request, back: Flow) -> None:
+        transaction = ServerTransaction(request, server_key(request, request.method), back)
+        self.transactions.add_server(transaction)
+        if request.method == "INVITE":
+            self.respond(transaction, reply(request, 100))  # at once, before anything that may take time (S22)
+        assert self.hall is not None, "the hall is there before the sockets"
+        try:
+            self.hall.request(transaction)
+        except Malformed as fault:
+            self._journal.fault(back, fault, request.method)
+            self._refuse(transaction, fault.status)
+        except Exception:  # noqa: BLE001 - our own fault must cost one request, never the process
+            self.log.failure("{method} could not be served", method=request.method)
+            self._refuse(transaction, 500)
+
+    def _refuse(self, transaction: ServerTransaction, status: int) -> None:
+        if not transaction.answered:
+            self.respond(transaction, reply(transaction.request, status, self.tokens.word()))
+
+    def _ack(self, ack: Request) -> None:
+        known = self.transactions.server(ack)
+        if known is not None and known.state in (State.COMPLETED, State.CONFIRMED):
+            self._perform(known, known.step(Input.ACK))
+        elif self.hall is not None:
+            self.hall.ack(ack)
+
+    def _cancel(self, cancel: Request, flow: Flow, back: Flow) -> None:
+        """CANCEL is a transaction of its own, answered at once (RFC 3261 9.2)."""
+        transaction = ServerTransaction(cancel, server_key(cancel, "CANCEL"), back)
+        self.transactions.add_server(transaction)
+        invite = self.transactions.to_cancel(cancel, flow.host)
+        self.respond(transaction, reply(cancel, 200 if invite is not None else 481, self.tokens.word()))
+        if invite is not None and invite.user is not None:
+            invite.user.cancelled(invite, cancel)
+
+    def _response(self, response: Response, flow: Flow) -> None:
+        try:
+            check_response(response)
+        except Malformed as fault:
+            self._journal.fault(flow, fault, f"a {response.status} response")
+            return
+        transaction = self.transactions.client(response)
+        if transaction is None or transaction.flow.listener is not flow.listener:
+            self.dropped += 1
+            return
+        self._perform(transaction, transaction.step(response_input(response.status)), response)
+
+    def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> None:
+        if request.method == "ACK":
+            return
+        answer = reply_to_broken(request, fault, self.tokens.word())
+        if answer is not None:
+            self._transmit(answer, self._way_back(request, flow))
+
+    def _way_back(self, request: Request, flow: Flow) -> Flow:
+        """Where the responses go (RFC 3261 18.2.1, 18.2.2, RFC 3581); writes received and rport into the top Via."""
+        via = request.via
+        params = via.params
+        wants_rport = "rport" in params or flow.listener.force_rport
+        if wants_rport:
+            params["rport"] = str(flow.port)
+        if wants_rport or via.host != flow.host:
+            params["received"] = flow.host
+            values = request.headers["Via"]
+            _, comma, below = values[0].partition(",")  # a Via cannot hold a comma but between two of them
+            request.headers["Via"] = [f"{via}{comma}{below}", *values[1:]]
+        if flow.connection is not None:
+            if "alias" in params and flow.listener.transport == "tls" and self.connections is not None:
+                assert isinstance(flow.connection, Stream), "a TLS flow has a stream"
+                self.connections.alias(flow.connection, via.port or DEFAULT_PORTS["tls"])
+            return flow
+        if wants_rport:
+            return flow
+        return Flow(flow.listener, flow.host, via.port or DEFAULT_PORTS["udp"])
+
+    # What the machines say
+
+    def _perform(
+        self, transaction: ClientTransaction | ServerTransaction, actions: tuple[Action, ...], message: Any = None
+    ) -> None:
+        """Do what a cell says. The only place that does."""
+        for action in actions:
+            if isinstance(action, Timer):
+                self._start(transaction, action)
+            elif action is Do.SEND:
+                transaction.data = bytes(message)
+                self._write(transaction)
+            elif action is Do.PASS:
+                self._pass(transaction, message)
+            elif action is Do.RESEND:
+                if transaction.data:
+                    self._write(transaction)
+            elif action is Do.FORGET:
+                self._forget(transaction)
+            elif isinstance(transaction, ClientTransaction):
+                self._perform_client(transaction, action, message)
+            elif transaction.user is not None:  # Do.UNACKNOWLEDGED
+                transaction.user.unacknowledged(transaction)
+
+    def _perform_client(self, transaction: ClientTransaction, action: Action, message: Any) -> None:
+        user = transaction.user
+        if action is Do.SEND_ACK:
+            self._put(bytes(ack_for_failure(transaction.request, message)), transaction.flow)
+        elif action is Do.SEND_CANCEL:
+            self._send_cancel(transaction)
+        elif user is not None:
+            if action is Do.TIMED_OUT:
+                user.unanswered(transaction, 408, "no answer")
+            else:  # Do.FAILED
+                user.unanswered(transaction, 503, "the transport cannot deliver")
+
+    def _pass(self, transaction: ClientTransaction | ServerTransaction, message: Any) -> None:
+        if isinstance(transaction, ClientTransaction):
+            if transaction.user is not None:
+                transaction.user.answered(transaction, message)
+        elif transaction.user is not None:
+            transaction.user.acknowledged(transaction, message)
+
+    def _start(self, transaction: ClientTransaction | ServerTransaction, timer: Timer) -> None:
+        seconds = self.timers.seconds(timer, transaction.interval, transaction.reliable)
+        if seconds is None:
+            return
+        if timer in _REPEATS:
+            transaction.interval = seconds
+        if seconds:
+            self.wheel.after(seconds, self._fire, transaction, timer)
+        else:
+            self._fire(transaction, timer)
+
+    def _fire(self, transaction: ClientTransaction | ServerTransaction, event: Event) -> None:
+        self._perform(transaction, transaction.step(event))
+
+    def _forget(self, transaction: ClientTransaction | ServerTransaction) -> None:
+        self.transactions.forget(transaction)
+        transaction.data = b""
+        if isinstance(transaction, ClientTransaction) and isinstance(transaction.flow.connection, Stream):
+            transaction.flow.connection.clients.discard(transaction)
+
+    # Out
+
+    def send(self, request: Request, flow: Flow, user: ClientUser | None, loop_key: str = "") -> ClientTransaction:
+        """Send a request in a transaction of its own; its Via is written here."""
+        branch = self.tokens.branch(loop_key) if loop_key else self.tokens.plain_branch()
+        request.headers["Via"] = [flow.listener.via_with(branch)]
+        data = bytes(request)
+        fallback = None
+        if len(data) > LONG_REQUEST and flow.listener.transport == "udp":
+            twin = self._twins.get((flow.listener.zone, flow.listener.address))
+            if twin is not None:
+                fallback, flow = flow, Flow(twin, flow.host, flow.port)
+                request.headers["Via"] = [twin.via_with(branch)]
+                data = bytes(request)
+        return self._launch(request, branch, data, flow, user, fallback)
+
+    def _launch(
+        self, request: Request, branch: str, data: bytes, flow: Flow, user: ClientUser | None, fallback: Flow | None
+    ) -> ClientTransaction:
+        transaction = ClientTransaction(request, client_key(branch, request.method), flow, user)
+        transaction.fallback = fallback
+        transaction.data = data
+        self.transactions.add_client(transaction)
+        self._write(transaction)
+        for timer in transaction.first_timers:
+            self._start(transaction, timer)
+        return transaction
+
+    def _send_cancel(self, invite: ClientTransaction) -> None:
+        request = cancel_for(invite.request, invite.cancel_with)
+        self._launch(request, invite.key[0], bytes(request), invite.flow, None, None)
+
+    def cancel(self, transaction: ClientTransaction, granted: Headers) -> None:
+        """Cancel an INVITE of ours; the machine knows when CANCEL may go."""
+        transaction.cancel_with = granted
+        self._perform(transaction, transaction.step(Input.CANCEL))
+
+    def transmit(self, request: Request, flow: Flow) -> None:
+        """Send a request that has no transaction: the ACK for a 2xx."""
+        if not request.headers["Via"]:
+            request.headers["Via"] = [flow.listener.via_with(self.tokens.plain_branch())]
+        self._put(bytes(request), flow)
+
+    def respond(self, transaction: ServerTransaction, response: Response) -> None:
+        """Answer a request by the way that it came."""
+        self._perform(transaction, transaction.step(response_input(response.status)), response)
+
+    def acknowledge(self, transaction: ServerTransaction, ack: Request) -> None:
+        """The ACK for a 2xx belongs to this transaction."""
+        self._perform(transaction, transaction.step(Input.ACK), ack)
+
+    def _transmit(self, response: Response, flow: Flow) -> None:
+        """A response without a transaction."""
+        self._put(bytes(response), flow)
+
+    def _write(self, transaction: ClientTransaction | ServerTransaction) -> None:
+        failure = self._put(transaction.data, transaction.flow, transaction)
+        if failure:
+            # Not now: whoever sends is not ready to hear that it failed.
+            self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    def _put(self, data: bytes, flow: Flow, transaction: ClientTransaction | ServerTransaction | None = None) -> str:
+        """Bytes out. Returns what went wrong, if that is known at once."""
+        if self.trace is not None:
+            self.trace.message(flow, True, data)
+        if flow.listener.transport == "udp":
+            socket = self.sockets.get(flow.listener.name)
+            return socket.send(data, flow.host, flow.port) if socket is not None else "the listener is closed"
+        stream = flow.connection
+        if stream is None or not stream.alive:
+            if self.connections is None:
+                return "the listener is closed"
+            # A response whose connection is gone goes to the port that the request's Via named (RFC 3261 18.2.2).
+            if isinstance(transaction, ServerTransaction):
+                via = transaction.request.via
+                flow = Flow(
+                    flow.listener, flow.host, via.port or DEFAULT_PORTS[flow.listener.transport], None, flow.tls_name
+                )
+            flow.connection = stream = self.connections.to(flow)
+            if transaction is not None:
+                transaction.flow = flow
+        if isinstance(transaction, ClientTransaction) and isinstance(stream, Stream):
+            stream.clients.add(transaction)
+        stream.write(data)
+        return ""
+
+    # What the transports tell
+
+    def broken(self, stream: Stream, fault: Malformed) -> None:
+        """A stream that cannot be followed any more; it is closing."""
+        self._journal.fault(stream.flow, fault, "a stream")
+
+    def closed(self, stream: Stream, reason: str) -> None:
+        """A stream is gone, or could not be made: what waited on it has failed, or goes back to UDP."""
+        if self.connections is not None:
+            self.connections.forget(stream)
+        waiting, stream.clients = stream.clients, set()
+        for transaction in waiting:
+            if transaction.fallback is not None and transaction.state in (State.CALLING, State.HELD, State.TRYING):
+                self._fall_back(transaction, transaction.fallback)
+            else:
+                self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    def _fall_back(self, transaction: ClientTransaction, flow: Flow) -> None:
+        """TCP was refused: by UDP after all, long as it is (RFC 3261 18.1.1)."""
+        transaction.fallback = None
+        transaction.flow = flow
+        transaction.request.headers["Via"] = [flow.listener.via_with(transaction.key[0])]
+        transaction.data = bytes(transaction.request)
+        self._write(transaction)
+        self._start(transaction, transaction.first_timers[0])
+
+    def unreachable(self, listener: Listener, host: str, port: int) -> None:
+        """ICMP says that nobody is there: what waits for an answer from there fails now (RFC 3261 8.1.3.1)."""
+        for transaction in self.transactions:
+            flow = transaction.flow
+            if isinstance(transaction, ClientTransaction) and flow.listener is listener:
+                if flow.port == port and flow.host == host:
+                    self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    # The hall's other verbs
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` later."""
+        self.wheel.after(seconds, action)
+
+    def locate(
+        self, uri: Uri, send_from: str, found: Callable[[Sequence[Target]], None], lost: Callable[[int, str], None]
+    ) -> None:
+        """RFC 3263, at once where the URI has an address in it."""
+        reach, forced = self._reach[send_from], self._forced.get(send_from, "")
+        try:
+            targets = literal(uri, reach, forced)
+        except NoTarget as none:
+            lost(none.status, none.reason)
+            return
+        if targets is not None:
+            found(targets)
+            return
+
+        def failed(failure: Any) -> None:
+            failure.trap(NoTarget)
+            lost(failure.value.status, failure.value.reason)
+
+        self._settle(self._resolver.resolve(uri, reach, forced).addCallbacks(found, failed))
+
+    def choose(self, target: Target, send_from: str) -> Choice:
+        """The listener that a request to `target` leaves by, or NoInterface."""
+        return self._interfaces.choose(target, send_from, self._kernel)
+
+    def failed(self, flow: Flow) -> None:
+        """Let an address rest (S52)."""
+        self._resolver.failed(Target(flow.listener.transport, flow.host, flow.port, flow.tls_name))
+
+    def run(
+        self,
+        asked: Coroutine[Any, Any, Answer | None],
+        done: Callable[[Answer | None], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Let an operator's coroutine come to its end."""
+
+        def broken(failure: Any) -> None:
+            self.log.failure("the policy script failed", failure)
+            failed()
+
+        self._settle(Deferred.fromCoroutine(asked).addCallbacks(done, broken))
+
+    def _settle(self, waited: Deferred[Any]) -> None:
+        waited.addErrback(partial(self.log.failure, "a decision could not be carried out"))

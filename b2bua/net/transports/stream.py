@@ -1,0 +1,163 @@
+"""SIP over a stream (RFC 3261 18.3, RFC 5626 4.4.1): the one protocol of TCP and TLS, inbound and outbound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
+
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from b2bua.net.identity import peer_names, tls_failure
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Connection, Flow
+from b2bua.sip.stream import PING, PONG, Framer
+
+if TYPE_CHECKING:
+    from b2bua.transaction.transaction import ClientTransaction
+
+MAX_QUEUE = 1 << 20  # octets that a peer may leave unread
+WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last
+
+
+class Owner(Interface):
+    """Who is told what happens on a stream."""
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """A whole message."""
+
+    def broken(self, stream: Stream, fault: Malformed) -> None:
+        """What came cannot be followed any more; the stream is closing."""
+
+    def closed(self, stream: Stream, reason: str) -> None:
+        """The stream is gone, or never came to be."""
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` later."""
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Stream(Protocol, Connection):
+    """One connection. Until it stands, what is written waits; what a peer does not read is bounded."""
+
+    transport: Any  # Twisted's; None until the connection stands
+
+    def __init__(self, flow: Flow, owner: Owner, outbound: bool) -> None:
+        self.flow = flow
+        self.outbound = outbound
+        self.clients: set[ClientTransaction] = set()  # requests of ours on it that wait for an answer
+        self.names: tuple[str, ...] = ()  # what a verified client certificate says the peer is
+        self.opened = False
+        self._owner = owner
+        self._framer = Framer()
+        self._waiting: list[bytes] = []
+        self._unread = 0
+        self._choked = False
+        self._gone = False
+        self._since = 0  # counts messages, to tell whether one is still the same
+
+    @property
+    def alive(self) -> bool:
+        return not self._gone
+
+    def write(self, data: bytes) -> None:
+        if self._gone:
+            return
+        if not self.opened or self._choked:
+            self._unread += len(data)
+            if self._unread > MAX_QUEUE:
+                self.abort("the peer does not read what we send")
+                return
+        if self.opened:
+            self.transport.write(data)
+        else:
+            self._waiting.append(data)
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        transport.registerProducer(self, True)
+        self.opened = True
+        self._unread = 0
+        waiting, self._waiting = self._waiting, []
+        for data in waiting:
+            transport.write(data)
+        if self.flow.listener.transport == "tls" and not self.outbound:
+            self._owner.after(WHOLE_MESSAGE, self._handshake_deadline)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands; a client that showed a certificate has proved it (RFC 5922)."""
+        self._since += 1
+        if not self.outbound:
+            self.names = peer_names(self.transport.getHandle())
+
+    def _handshake_deadline(self) -> None:
+        if self._since == 0:
+            self.abort("no TLS handshake in time")
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            pieces = self._framer.feed(data)
+        except Malformed as fault:
+            self._owner.broken(self, fault)
+            self.close()
+            return
+        for piece in pieces:
+            self._since += 1
+            if piece == PING:
+                self.write(PONG)
+            elif piece != PONG and not self._gone:
+                self._owner.received(piece, self.flow)
+        if self._framer.partial and not pieces:
+            self._watch()
+
+    def _watch(self) -> None:
+        seen = self._since
+
+        def look() -> None:
+            if self._since == seen and self._framer.partial:
+                self.abort("a message that does not end")
+
+        self._owner.after(WHOLE_MESSAGE, look)
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+        else:
+            self._lost("closed by us")
+
+    def abort(self, why: str) -> None:
+        """Close at once."""
+        self._lost(why)
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost(tls_failure(reason))
+
+    def failed(self, reason: str) -> None:
+        """The connection could not be made."""
+        self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        if not self._gone:
+            self._gone = True
+            self._waiting.clear()
+            self._owner.closed(self, reason)
+
+    # The transport's word on whether the peer reads (IPushProducer)
+
+    def pauseProducing(self) -> None:
+        self._choked = True
+
+    def resumeProducing(self) -> None:
+        self._choked = False
+        self._unread = 0
+
+    def stopProducing(self) -> None:
+        self._choked = True
