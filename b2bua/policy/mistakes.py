@@ -27,9 +27,10 @@ class Mistake:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        if not self.key:
-            return f"{place}: {self.message}"
-        return f"{place}: {self.key}{'' if self.value is NOTHING else f' = {shown(self.value)}'}: {self.message}"
+        key = f"{self.key}{'' if self.value is NOTHING else f' = {shown(self.value)}'}: " if self.key else ""
+        text = f"{place}: {key}{self.message}"
+        # File and key are the operator's words too: nothing in them moves the cursor.
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class ConfigurationError(Exception):

@@ -1,0 +1,60 @@
+"""What works, but not as one might think: said once, when the configuration is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from b2bua.config.reading import Reading
+from b2bua.config.routes import ways_out
+from b2bua.policy.mistakes import NOTHING
+from b2bua.policy.routing import AUTO, Go, Rule
+from b2bua.sip.listener import Listener
+
+_BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
+
+
+def caution(reading: Reading, listeners: tuple[Listener, ...], rules: tuple[Rule, ...], has_script: bool) -> None:
+    """Add to the warnings what a configuration without mistakes still deserves."""
+    if not rules and not has_script:
+        reading.warn("route", NOTHING, "there is no [[route]] and no policy: every call will be answered 404")
+    if has_script and len({each.zone for each in listeners}) > 1:
+        reading.warn("policy", reading.raw["policy"], f"where it sends a call to another zone, {_BY_US}")
+    for number, rule in enumerate(rules, 1):
+        key = f"route[{number}]"
+        incoming = [each for each in listeners if rule.may_come_by(each)]
+        if not incoming:
+            reading.warn(key, NOTHING, "no request can fit: no listener has what its conditions ask for together")
+        if isinstance(rule.answer, Go):
+            _own_sockets(reading, key, rule.answer, listeners)
+            outgoing = _outgoing(rule.answer, listeners)
+            if text := media_caution(incoming, outgoing, rule.answer.send_from == AUTO):
+                reading.warn(key, NOTHING, text)
+
+
+def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], may: bool = False) -> str:
+    """What is lost between these listeners while media goes past us (S45); empty when nothing is.
+
+    `may` says that it is not certain that a request leaves by one of `outgoing`.
+    """
+    pairs = [(near, far) for near in incoming for far in outgoing]
+    crossings = sorted({f"{near.zone} to {far.zone}" for near, far in pairs if near.zone != far.zone})
+    mixed = any(near.family != far.family for near, far in pairs)
+    found = []
+    if crossings:
+        found.append(f"from {' and '.join(crossings)}{' (if it is sent so)' if may else ''} {_BY_US}")
+    if mixed:
+        found.append("between IPv4 and IPv6 there is no audio without a media relay")
+    return "; ".join(found)
+
+
+def _outgoing(answer: Go, listeners: tuple[Listener, ...]) -> list[Listener]:
+    ways = [ways_out(listeners, answer.send_from, uri) for uri in answer.to or (None,)]
+    return [each for each in listeners if any(each in way for way in ways)]
+
+
+def _own_sockets(reading: Reading, key: str, answer: Go, listeners: tuple[Listener, ...]) -> None:
+    for uri in answer.to:
+        for listener in listeners:
+            if listener.is_me(uri):
+                reading.warn(f"{key}.to", str(uri), f"is our own listener {listener.name}: the call would come back")
+                break

@@ -1,0 +1,172 @@
+"""[[route]]: the rules. What they match on is read by the kinds in b2bua/policy/rules, what they do is read here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from b2bua.config.reading import Entry, Line, Reading, Section, Text
+from b2bua.config.sockets import Sockets
+from b2bua.policy.mistakes import NOTHING, shown
+from b2bua.policy.routing import AUTO, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
+from b2bua.policy.rules import KINDS
+from b2bua.sip.grammar import is_address
+from b2bua.sip.listener import Listener
+from b2bua.sip.uri import Uri
+
+TRANSPORTS = ("udp", "tcp", "tls")
+
+
+class RouteEntry(Section, frozen=True):
+    """What a [[route]] does. Beside these it has the keys of KINDS."""
+
+    name: Line = ""
+    to: Annotated[str | list[str], Meta(description='must be a SIP URI, a list of them, or "request-uri"')] = ""
+    send_from: Text = AUTO
+    reject: Annotated[int, Meta(ge=300, le=699, description="must be a status from 300 to 699")] = 403
+    reason: Text = ""
+
+
+def read_routes(reading: Reading, sockets: Sockets) -> tuple[Rule, ...]:
+    """Every [[route]] without mistakes, in order."""
+    rules: list[Rule] = []
+    names: dict[str, str] = {}
+    catcher: Entry[RouteEntry] | None = None
+    for entry in reading.sections(RouteEntry, "route", KINDS):
+        name = entry.value.name or entry.key
+        if names.setdefault(name, entry.key) != entry.key:
+            reading.wrong(f"{entry.key}.name", name, "another route has this name already")
+        if catcher is not None:
+            reading.warn(entry.key, NOTHING, f"is never reached: {catcher.key} has no condition, every request fits it")
+        if catcher is None and not any(entry.has(key) for key in KINDS):
+            catcher = entry
+        before = len(reading.mistakes)
+        matches = [
+            kind.read(entry.raw[key], sockets.known, reading.complain(f"{entry.key}.{key}"))
+            for key, kind in KINDS.items()
+            if entry.has(key)
+        ]
+        answer = _answer(reading, entry, name, sockets)
+        if answer is not None and len(reading.mistakes) == before:
+            cheap_first = sorted((match for match in matches if match is not None), key=lambda match: match.cost)
+            rules.append(Rule(name, tuple(cheap_first), answer))
+    return tuple(rules)
+
+
+def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sockets) -> Answer | None:
+    """What an entry does with a request that fits; None, after saying so, when that is not clear."""
+    value, key = entry.value, entry.key
+    if entry.has("reject"):
+        for other in ("to", "send_from"):
+            if entry.has(other):
+                reading.wrong(f"{key}.{other}", entry.raw[other], "reject is given too: a route sends on or rejects")
+        try:
+            return Reject(value.reject, value.reason, name)
+        except ValueError:
+            reading.wrong(f"{key}.reason", value.reason, "must be one line of text")
+            return None
+    if entry.has("reason"):
+        reading.wrong(f"{key}.reason", entry.raw["reason"], "belongs to reject, which is not given")
+    if not entry.has("to"):
+        reading.wrong(f"{key}.to", NOTHING, 'missing: say where to ("sip:...", a list, or "request-uri"), or reject')
+    uris = _next_hops(reading, f"{key}.to", value.to) if "to" in entry.fine else None
+    known = "send_from" in entry.fine or not entry.has("send_from")
+    if known and value.send_from != AUTO and (fault := sockets.fault(value.send_from)):
+        reading.wrong(f"{key}.send_from", value.send_from, fault)
+        known = False
+    if uris is None or not known:
+        return None
+    if not ways_out(sockets.listeners, value.send_from, None):
+        if sockets.whole:
+            reading.wrong(f"{key}.send_from", value.send_from, "no listener is in this zone")
+        return None
+    for uri in uris:
+        _way_out(reading, entry, uri, sockets)
+    return Go(tuple(uris), value.send_from, name)
+
+
+def _next_hops(reading: Reading, key: str, to: str | list[str]) -> list[Uri] | None:
+    """The URIs of `to`, none for the Request-URI; None, after saying so, when one is wrong."""
+    if to == REQUEST_URI:
+        return []
+    texts = to if isinstance(to, list) else [to]
+    if not texts:
+        reading.wrong(key, to, 'an empty list; must be a SIP URI, a list of them, or "request-uri"')
+    uris = [uri for text in texts if (uri := _next_hop(reading, key, text)) is not None]
+    return uris if uris and len(uris) == len(texts) else None
+
+
+def _next_hop(reading: Reading, key: str, text: str) -> Uri | None:
+    try:
+        uri = next_hop(text)
+    except ValueError as fault:
+        reading.wrong(key, text, f"{fault}; {_right(text)}")
+        return None
+    if uri.transport not in ("", *TRANSPORTS):
+        reading.wrong(key, text, f"transport={uri.transport} is none that a listener can have: udp, tcp or tls")
+        return None
+    if uri.secure and uri.transport == "udp":
+        reading.wrong(key, text, "sips: asks for TLS and transport=udp for UDP: leave one out")
+        return None
+    return uri
+
+
+def _right(text: str) -> str:
+    """What was probably meant by what is no SIP URI."""
+    if text == REQUEST_URI:
+        return f'"{REQUEST_URI}" stands alone, not in a list'
+    scheme, colon, _ = text.partition(":")
+    if not (colon and scheme.isalnum()):  # else it is another scheme, and meant so
+        try:
+            return f'did you mean "{next_hop(f"sip:{text}")}"?'
+        except ValueError:
+            pass
+    return 'must be a SIP URI such as "sip:192.0.2.1:5060;transport=tcp"'
+
+
+def wanted_transport(uri: Uri) -> str:
+    """The transport that a URI insists on; empty when it leaves the choice."""
+    return "tls" if uri.secure else uri.transport
+
+
+def ways_out(listeners: tuple[Listener, ...], send_from: str, uri: Uri | None) -> list[Listener]:
+    """The listeners by which a request to `uri` may leave, as far as the configuration alone tells."""
+    named = [each for each in listeners if each.name == send_from]
+    candidates = named or [each for each in listeners if send_from in (AUTO, each.zone)]
+    if uri is None:
+        return candidates
+    transport, family = wanted_transport(uri), _family(uri)
+    return [each for each in candidates if transport in ("", each.transport) and family in (0, each.family)]
+
+
+def _family(uri: Uri) -> int:
+    """4 or 6 where the host is an address, 0 where it is a name."""
+    return (6 if ":" in uri.host else 4) if is_address(uri.host) else 0
+
+
+def _way_out(reading: Reading, entry: Entry[RouteEntry], uri: Uri, sockets: Sockets) -> None:
+    """Some listener that `send_from` allows can speak what the URI asks for."""
+    send_from = entry.value.send_from
+    if ways_out(sockets.listeners, send_from, uri):
+        return
+    listener = sockets.listener(send_from)
+    if listener is None and not sockets.whole:
+        return  # the one that is missing may be one with a mistake in it
+    needed = _needed(uri)
+    if listener is not None:
+        kind = f"{listener.transport.upper()} over IPv{listener.family}"
+        message = f"this listener is {kind}, but {shown(str(uri))} asks for {needed}"
+        reading.wrong(f"{entry.key}.send_from", send_from, message)
+    elif send_from == AUTO:
+        reading.wrong(f"{entry.key}.to", str(uri), f"no listener can reach it: it asks for {needed}")
+    else:
+        message = f"no listener of this zone can reach {shown(str(uri))}: it asks for {needed}"
+        reading.wrong(f"{entry.key}.send_from", send_from, message)
+
+
+def _needed(uri: Uri) -> str:
+    transport, family = wanted_transport(uri).upper(), _family(uri)
+    network = f"IPv{family}" if family else ""
+    reason = " (sips)" if uri.secure else ""
+    return " over ".join(filter(None, (transport + reason, network)))

@@ -1,0 +1,98 @@
+"""The configuration as the rest of the bridge sees it: frozen, checked, every path absolute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from b2bua.call.limits import Limits
+from b2bua.config.reading import File, Flag, Section, Text
+from b2bua.net.certificates import SYSTEM, ServerFiles
+from b2bua.policy.hiding import Hiding
+from b2bua.policy.mistakes import Mistake
+from b2bua.policy.routing import Rule
+from b2bua.policy.script import Script
+from b2bua.policy.zones import Zone
+from b2bua.sip.listener import Listener
+from b2bua.transaction.timers import Timers
+
+PortOrNone = Annotated[int, Meta(ge=0, le=65535, description="must be a port, or 0 for none")]
+HeaderNames = Annotated[frozenset[str], Meta(description='must be a list of header names: ["X-Account"]')]
+
+
+class Override(Section, frozen=True, rename={"source": "from", "target": "to"}):
+    """One [[hiding]]: from zone `source` to zone `target` these headers cross, or do not, whatever the table says."""
+
+    required: ClassVar = ("from", "to")
+    source: Text = ""
+    target: Text = ""
+    keep: HeaderNames = frozenset()
+    drop: HeaderNames = frozenset()
+
+
+class TlsOutwards(Section, frozen=True):
+    """[tls], whom we trust when we connect: `ca` is "system" or a file of issuers; without `verify` anybody."""
+
+    ca: File = SYSTEM
+    verify: Flag = True
+
+
+class Manhole(Section, frozen=True):
+    """[manhole], where operators come in: telnet on `port`, SSH on `ssh_port`, 0 for neither; `users` may be empty."""
+
+    address: Text = "127.0.0.1"
+    port: PortOrNone = 5023
+    users: File = ""
+    ssh_port: PortOrNone = 0
+
+
+class Log(Section, frozen=True):
+    """[log]: `level` is the least severe that is written."""
+
+    format: Annotated[Literal["text", "json"], Meta(description='must be "text" or "json"')] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warn", "error", "critical"],
+        Meta(description='must be "debug", "info", "warn", "error" or "critical"'),
+    ] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What `load` read. `tls_files` has an entry for the name of each TLS listener.
+
+    `dns` is empty where /etc/resolv.conf says, `user_agent` where nothing is said; `manhole` is None where there is
+    none. `policy` is the script's path and `script` the script, where there is one. `warnings` is what the operator
+    should know.
+    """
+
+    path: str
+    listeners: tuple[Listener, ...]
+    tls_files: Mapping[str, ServerFiles]
+    zones: Mapping[str, Zone]
+    rules: tuple[Rule, ...]
+    networks: Mapping[str, str]
+    hiding: tuple[Override, ...]
+    timers: Timers
+    call: Limits
+    tls: TlsOutwards
+    dns: tuple[tuple[str, int], ...]
+    log: Log
+    user_agent: str
+    manhole: Manhole | None
+    policy: str
+    script: Script | None
+    warnings: tuple[Mistake, ...]
+
+    def hiding_tables(self) -> dict[tuple[str, str], Hiding]:
+        """What may cross, by (source zone, target zone), for every two zones and each with itself."""
+        overrides = {(each.source, each.target): each for each in self.hiding}
+        tables = {}
+        for source in self.zones.values():
+            for target in self.zones.values():
+                pair = source.name, target.name
+                override = overrides.get(pair, Override())
+                tables[pair] = Hiding(source, target, override.keep, override.drop)
+        return tables

@@ -1,0 +1,1 @@
+"""For operators: the manhole, the log, the command line, and the explanations in all of them."""

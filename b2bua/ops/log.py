@@ -1,0 +1,191 @@
+"""What the bridge says: one line for a call's start, answer and end, one for a peer's fault; as text or as JSON.
+
+Fields are structured (`twisted.logger`), so that JSON has them apart; control characters never reach the file as such.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from b2bua.call.call import Call
+from b2bua.sip.grammar import Malformed, bracketed
+from b2bua.sip.listener import Flow
+from b2bua.sip.message import Request
+
+LEVELS = ("debug", "info", "warn", "error", "critical")
+
+# Twisted says these of every socket; the bridge says what it listens on itself.
+_CHATTER = ("twisted.internet", "twisted.names", "twisted.protocols.tls", "twisted.conch", "log_legacy")
+
+
+_log = Logger(namespace="b2bua")
+
+
+class CallLog:
+    """The journal (`call.wire.Journal`) that writes to the log.
+
+    A call's lines bring their text with them: to have it put together field by field costs more than the call's SIP.
+    """
+
+    def started(self, call: Call) -> None:
+        """The first INVITE left on the far leg."""
+        fields = self._fields(call)
+        fields["text"] = (
+            f"call {call.id} starts: {fields['caller']} by {fields['listener_in']} -> {fields['callee']} "
+            f"by {fields['listener_out']}; rule {fields['rule']}; {_call_ids(fields)}"
+        )
+        _say(fields)
+
+    def answered(self, call: Call) -> None:
+        """The call is up."""
+        fields, rang = self._fields(call), call.answered_at - call.created
+        text = f"call {call.id} answered after {rang:.1f} s; {_call_ids(fields)}"
+        fields.update(text=text, rang=rang)
+        _say(fields)
+
+    def ended(self, call: Call) -> None:
+        """The call is over, or never came to be."""
+        talked = call.ended_at - call.answered_at if call.answered_at else 0.0
+        fields = self._fields(call)
+        text = f"call {call.id} ended: {call.ending}; talked {talked:.1f} s; {_call_ids(fields)}"
+        fields.update(text=text, why=call.ending, talked=talked)
+        _say(fields)
+
+    def _fields(self, call: Call) -> dict[str, Any]:
+        near, far = call.near, call.far
+        return {
+            "call": call.id,
+            "rule": call.rule or "-",
+            "caller": near.remote,
+            "callee": far.remote if far is not None else "-",
+            "listener_in": near.listener.name,
+            "listener_out": far.listener.name if far is not None else "-",
+            "call_id_in": near.call_id,
+            "call_id_out": far.call_id if far is not None else "-",
+        }
+
+    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
+        """A peer broke a rule."""
+        _log.warn(
+            "{what} from {source} at {listener}: {reason} ({rule}); answer {status}",
+            what=what,
+            source=_source(flow),
+            listener=flow.listener.name,
+            reason=fault.reason,
+            rule=fault.rule,
+            status=fault.status,
+        )
+
+    def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
+        """A request was refused by us."""
+        _log.info(
+            "{method} {uri} from {source} at {listener} refused with {status}: {why}; Call-ID {call_id_in}",
+            method=request.method,
+            uri=request.uri_text,
+            source=_source(flow),
+            listener=flow.listener.name,
+            status=status,
+            why=why,
+            call_id_in=request.call_id,
+        )
+
+    def no_way(self, request: Request, why: str) -> None:
+        """A next hop could not be reached."""
+        _log.warn(
+            "{method} {uri}: {why}; Call-ID {call_id_in}",
+            method=request.method,
+            uri=request.uri_text,
+            why=why,
+            call_id_in=request.call_id,
+        )
+
+    def script_failed(self, request: Request) -> None:
+        """The operator's policy raised."""
+        _log.failure(
+            "the policy script failed for {method} {uri}; Call-ID {call_id_in}",
+            method=request.method,
+            uri=request.uri_text,
+            call_id_in=request.call_id,
+        )
+
+
+def _say(event: dict[str, Any]) -> None:
+    """An event of level info with its text in it; what `Logger.info` would look up for each is known here."""
+    event.update(log_logger=_log, log_level=LogLevel.info, log_namespace="b2bua", log_source=None)
+    event.update(log_format="{text}", log_time=time.time())
+    globalLogPublisher(event)
+
+
+def _call_ids(fields: dict[str, Any]) -> str:
+    return f"Call-IDs {fields['call_id_in']} | {fields['call_id_out']}"
+
+
+def _source(flow: Flow) -> str:
+    return f"{flow.listener.transport}:{bracketed(flow.host)}:{flow.port}"
+
+
+def escaped(text: str) -> str:
+    """Text with every control character, and what is not UTF-8, written so that it acts on no terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+@implementer(ILogObserver)
+class LogObserver:
+    """Writes events to a stream, one line each: `time level text`, or one JSON object."""
+
+    def __init__(self, stream: Callable[[], IO[str]], form: str = "text", level: str = "info") -> None:
+        self._stream = stream
+        self._as_json = form == "json"
+        self._least = LEVELS.index(level)
+        self._second = (0, "")
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        level: Any = event.get("log_level", LogLevel.info)
+        if LEVELS.index(level.name) < self._least:
+            return
+        namespace = str(event.get("log_namespace", ""))
+        if level is LogLevel.info and namespace.startswith(_CHATTER):
+            return
+        line = self._json(event, level.name) if self._as_json else self._text(event, level.name)
+        stream = self._stream()
+        stream.write(line + "\n")
+        stream.flush()
+
+    def _time(self, event: dict[str, Any]) -> str:
+        at = float(event.get("log_time", 0.0))
+        second = int(at)
+        if second != self._second[0]:  # lines come many in a second
+            self._second = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second[1]}.{int((at - second) * 1000):03}Z"
+
+    def _text(self, event: dict[str, Any], level: str) -> str:
+        line = f"{self._time(event)} {level:<5} {escaped(_message(event))}"
+        return f"{line}\n{_traceback(event)}" if "log_failure" in event else line
+
+    def _json(self, event: dict[str, Any], level: str) -> str:
+        fields: dict[str, Any] = {"time": self._time(event), "level": level, "text": escaped(_message(event))}
+        for name, value in event.items():
+            if name != "text" and not name.startswith("log_") and isinstance(value, (str, int, float)):
+                fields[name] = value
+        if "log_failure" in event:
+            fields["traceback"] = _traceback(event)
+        return json.dumps(fields, ensure_ascii=True)
+
+
+def _message(event: dict[str, Any]) -> str:
+    text = event.get("text")
+    return text if isinstance(text, str) else formatEvent(event)
+
+
+def _traceback(event: dict[str, Any]) -> str:
+    """Each line escaped: what a peer sent may be quoted in it."""
+    return "\n".join(escaped(line) for line in event["log_failure"].getTraceback().splitlines())
