@@ -8,17 +8,24 @@ from __future__ import annotations
 import re
 import socket
 
+REMEMBERED = 1024  # values of each kind that are kept parsed: neighbours send the same ones again and again
+LONG = 200  # characters; what is longer is not kept
 MAX_PARAMS = 64  # of one URI or header value; more is an attack, not a call
+MAX_DIGITS = 20  # of one number, leading zeros and all
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_HOSTNAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?")
-_IPV4_SHAPE = re.compile(r"[0-9.]+")
+# A host as URIs and Via write it; what has this shape still goes through `checked_host`.
+HOST = r"\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
+_HOST = re.compile(HOST)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_LIST_PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|[,"<]', re.DOTALL)
+# What does not close swallows the rest, so that it is looked at once; whoever reads the element finds the fault.
+_LIST_PARTS = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[^>]*+|,', re.DOTALL)
 _PARAM_PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|[;"]', re.DOTALL)
-_QUOTED_PAIR_OF_CONTROL = re.compile(r"\\[\x00-\x1f\x7f]")
+# A quoted-pair that is harmless, or a character that is not: a control or (surrogateescape) an octet that is not UTF-8.
+_QUOTED_PART = re.compile(r"(\\[^\x00-\x1f\x7f\ud800-\udfff])|\\?[\x00-\x1f\x7f\ud800-\udfff]")
 
 Params = dict[str, "str | None"]
+BLANKS = " \t"  # all that RFC 3261 calls white space once folds are gone; str.strip() alone takes away much more
 
 
 class Malformed(ValueError):
@@ -46,7 +53,7 @@ def digits(text: str, limit: int, what: str, rule: str) -> int:
     """
     if not (text.isascii() and text.isdigit()):
         raise Malformed(f"{what} is not a number", rule)
-    if len(text) > 10 and len(text.lstrip("0")) > 10:
+    if len(text) > MAX_DIGITS:  # also because int() raises by itself for very many
         raise Malformed(f"{what} is out of range (at most {limit})", rule)
     number = int(text)
     if number > limit:
@@ -57,15 +64,15 @@ def digits(text: str, limit: int, what: str, rule: str) -> int:
 def split_list(text: str) -> list[str]:
     """The elements of a comma-separated header value; commas in quotes or angle brackets do not count."""
     if "," not in text:
-        return [text.strip()]
+        return [text.strip(BLANKS)]
     if '"' not in text and "<" not in text:
-        return [part.strip() for part in text.split(",")]
+        return [part.strip(BLANKS) for part in text.split(",")]
     parts, start = [], 0
     for found in _LIST_PARTS.finditer(text):
         if found.group() == ",":
-            parts.append(text[start : found.start()].strip())
+            parts.append(text[start : found.start()].strip(BLANKS))
             start = found.end()
-    parts.append(text[start:].strip())
+    parts.append(text[start:].strip(BLANKS))
     return parts
 
 
@@ -80,17 +87,17 @@ def parse_params(text: str, rule: str) -> Params:
     if len(pieces) > MAX_PARAMS:
         raise Malformed(f"more than {MAX_PARAMS} parameters", rule)
     before, *pieces = pieces
-    if before and not before.isspace():
+    if before.strip(BLANKS):
         raise Malformed("text before the first parameter", rule)
     params: Params = {}
     for piece in pieces:
         name, equals, value = piece.partition("=")
-        name = name.strip().lower()
+        name = name.strip(BLANKS).lower()
         if not name:
             raise Malformed("a parameter without a name", rule)
         if name in params:
-            raise Malformed(f"parameter {name} given twice", rule)
-        params[name] = value.strip() if equals else None
+            raise Malformed("a parameter is given twice", rule)
+        params[name] = value.strip(BLANKS) if equals else None
     return params
 
 
@@ -126,8 +133,8 @@ def quote(text: str) -> str:
 
 
 def without_controls(quoted: str) -> str:
-    """The inside of a quoted string less the control characters that quoted-pairs allow in it."""
-    return _QUOTED_PAIR_OF_CONTROL.sub("", quoted)
+    """The inside of a quoted string less the control characters that quoted-pairs allow in it, and less non-UTF-8."""
+    return _QUOTED_PART.sub(r"\1", quoted)
 
 
 def parse_host(text: str, rule: str) -> str:
@@ -135,13 +142,16 @@ def parse_host(text: str, rule: str) -> str:
 
     Three colons in an IPv6 address are the known slip of RFC 3261's grammar and read as two (RFC 5118 4.10).
     """
-    if text[:1] == "[":
-        if text[-1:] != "]":
-            raise Malformed("an IPv6 address without its closing bracket", rule)
-        return ipv6(text[1:-1].replace(":::", "::"), rule)
-    if not _HOSTNAME.fullmatch(text):
+    if not _HOST.fullmatch(text):
         raise Malformed("not a host name or address", rule)
-    if text[-1].isdigit() and _IPV4_SHAPE.fullmatch(text) and not is_ipv4(text):
+    return checked_host(text, rule)
+
+
+def checked_host(text: str, rule: str) -> str:
+    """`parse_host` for a text that has the shape of `HOST` already."""
+    if text[0] == "[":
+        return ipv6(text[1:-1].replace(":::", "::"), rule)
+    if text[-1].isdigit() and text.replace(".", "").isdigit() and not is_ipv4(text):
         raise Malformed("not an IPv4 address", rule)
     return text
 
@@ -161,6 +171,8 @@ def parse_host_port(text: str, rule: str) -> tuple[str, int | None]:
 
 def parse_port(text: str, rule: str) -> int:
     """A port that can be sent to: 1 to 65535."""
+    if len(text) < 6 and text.isascii() and text.isdigit() and 0 < (port := int(text)) < 65536:
+        return port
     port = digits(text, 65535, "port", rule)
     if port == 0:
         raise Malformed("port 0 cannot be sent to", rule)

@@ -174,23 +174,23 @@ TABLE: tuple[Row, ...] = (
 
 BY_NAME: dict[str, Row] = {row.name: row for row in TABLE}
 
-_CANONICAL: dict[str, str] = {}
+CANONICAL: dict[str, str] = {}  # the usual spellings
 for _row in TABLE:
     for _spelling in (_row.name, _row.compact):
         if _spelling:
             for _case in (_spelling, _spelling.lower(), _spelling.upper(), _spelling.title()):
-                _CANONICAL[_case] = _row.name
+                CANONICAL[_case] = _row.name
 
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def canonical(name: str) -> str:
     """The one spelling of a header name: the table's, or lower case for a header that has no row."""
-    known = _CANONICAL.get(name)
+    known = CANONICAL.get(name)
     if known is None:
         # Blanks and capitals of ASCII only: Unicode has more, and a name that is none to others must be none to us.
         name = name.strip(" \t").translate(_LOWER)
-        known = _CANONICAL.get(name, name)
+        known = CANONICAL.get(name, name)
     return known
 
 

@@ -7,13 +7,12 @@ after `check`: what is broken is found there, once, with the rule that it breaks
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from b2bua.sip.address import Address, parse_address, parse_addresses
-from b2bua.sip.grammar import Malformed, digits, is_token, split_list
-from b2bua.sip.headers import canonical
-from b2bua.sip.uri import Uri, parse_uri
-from b2bua.sip.via import Via, parse_via
+from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
+from b2bua.sip.grammar import BLANKS, Malformed, digits, is_token, split_list
+from b2bua.sip.headers import CANONICAL, canonical
+from b2bua.sip.uri import Uri, shared_uri
+from b2bua.sip.via import Via, branch_of, mended_via, parse_via
 
 MAX_HEADERS = 256
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
@@ -21,25 +20,31 @@ MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 _CONTROLS = bytes(set(range(32)) - set(b"\r\n\t")) + b"\x7f"
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _BARE_CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b-\x1f\x7f]")
-_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I)
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I | re.A)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.A)
+_CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)")
 
 Headers = dict[str, list[str]]
 
 
 class Message:
-    """What requests and responses share."""
+    """What requests and responses share. A value is read when it is first asked for; that may raise Malformed."""
 
-    __slots__ = ("headers", "body", "fault", "_via", "_from", "_to", "_cseq", "_contact")
+    __slots__ = (
+        "headers", "body", "fault", "_via", "_call_id", "_cseq", "_from_tag", "_to_tag", "_from", "_to", "_contact",
+    )  # fmt: skip
 
     def __init__(self, headers: Headers, body: bytes = b"", fault: Malformed | None = None) -> None:
         self.headers = headers
         self.body = body
         self.fault = fault
         self._via: Via | None = None
+        self._call_id: str | None = None
+        self._cseq: tuple[int, str] | None = None
+        self._from_tag: str | None = None
+        self._to_tag: str | None = None
         self._from: Address | None = None
         self._to: Address | None = None
-        self._cseq: tuple[int, str] | None = None
         self._contact: Address | None = None
 
     @property
@@ -59,13 +64,16 @@ class Message:
 
     def tokens(self, name: str) -> list[str]:
         """The elements in lower case, without parameters: option tags, methods, languages."""
-        return [value.partition(";")[0].strip().lower() for value in self.values(name) if value]
+        return [value.partition(";")[0].strip(BLANKS).lower() for value in self.values(name) if value]
 
     @property
     def via(self) -> Via:
         """The top Via."""
         if self._via is None:
-            self._via = parse_via(split_list(self._only("Via", many=True))[0])
+            values = self.headers.get("Via")
+            if not values or not values[0]:
+                raise Malformed("Via is missing", "RFC 3261 8.1.1")
+            self._via = parse_via(split_list(values[0])[0])
         return self._via
 
     def vias(self) -> list[Via]:
@@ -73,43 +81,73 @@ class Message:
         others = self.values("Via")[1:] if len(self.headers["Via"]) > 1 or "," in self.headers["Via"][0] else []
         return [self.via, *(parse_via(value) for value in others)]
 
+    def mend_vias(self) -> bool:
+        """Leave of Via what can be read, so that an answer finds its way; False when not even the top one can be."""
+        vias: list[Via] = []
+        for value in self.values("Via"):
+            try:
+                vias.append(mended_via(value))
+            except Malformed:
+                if not vias:
+                    return False
+        if vias:
+            self._via = vias[0]
+        self.headers["Via"] = [str(via) for via in vias]
+        return bool(vias)
+
     @property
     def from_(self) -> Address:
         """From."""
         if self._from is None:
-            self._from = parse_address(self._only("From"), "RFC 3261 20.20")
+            self._from = shared_address(self.only("From"), "RFC 3261 20.20")
         return self._from
+
+    @property
+    def from_tag(self) -> str:
+        """From's tag, or an empty string."""
+        if self._from_tag is None:
+            self._from_tag = tag_of(self.only("From"), "RFC 3261 20.20")
+        return self._from_tag
 
     @property
     def to(self) -> Address:
         """To."""
         if self._to is None:
-            self._to = parse_address(self._only("To"), "RFC 3261 20.39")
+            self._to = shared_address(self.only("To"), "RFC 3261 20.39")
         return self._to
+
+    @property
+    def to_tag(self) -> str:
+        """To's tag, or an empty string."""
+        if self._to_tag is None:
+            self._to_tag = tag_of(self.only("To"), "RFC 3261 20.39")
+        return self._to_tag
 
     @property
     def call_id(self) -> str:
         """Call-ID, compared octet by octet."""
-        return self._only("Call-ID")
+        if self._call_id is None:
+            self._call_id = self.only("Call-ID")
+        return self._call_id
 
     @property
     def cseq(self) -> tuple[int, str]:
         """CSeq as number and method."""
         if self._cseq is None:
-            words = self._only("CSeq").split()
-            if len(words) != 2 or not is_token(words[1]):
+            found = _CSEQ.fullmatch(self.only("CSeq"))
+            if found is None:
                 raise Malformed("CSeq is not a number and a method", "RFC 3261 20.16")
-            self._cseq = digits(words[0], MAX_CSEQ, "CSeq", "RFC 3261 8.1.1.5"), words[1]
+            self._cseq = digits(found[1], MAX_CSEQ, "CSeq", "RFC 3261 8.1.1.5"), found[2]
         return self._cseq
 
     @property
     def contact(self) -> Address | None:
         """The one Contact, or None; Malformed when there are several or it is `*`."""
         if self._contact is None and (values := self.headers.get("Contact")):
-            contacts = parse_addresses(values, "RFC 3261 20.10")
+            contacts = values if len(values) == 1 and "," not in values[0] else self.values("Contact")
             if len(contacts) > 1:
                 raise Malformed("more than one Contact", "RFC 3261 8.1.1.8")
-            self._contact = contacts[0]
+            self._contact = shared_address(contacts[0], "RFC 3261 20.10")
         return self._contact
 
     def addresses(self, name: str) -> list[Address]:
@@ -117,11 +155,12 @@ class Message:
         values = self.headers.get(name)
         return parse_addresses(values, f"the grammar of {name}") if values else []
 
-    def _only(self, name: str, many: bool = False) -> str:
+    def only(self, name: str) -> str:
+        """The one value of a header that must be there, once."""
         values = self.headers.get(name)
         if not values or not values[0]:
             raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
-        if len(values) > 1 and not many:
+        if len(values) > 1:
             raise Malformed(f"{name} is given {len(values)} times", "RFC 3261 7.3.1")
         return values[0]
 
@@ -162,7 +201,7 @@ class Request(Message):
     def uri(self) -> Uri:
         """The Request-URI."""
         if self._uri is None:
-            self._uri = parse_uri(self.uri_text)
+            self._uri = shared_uri(self.uri_text)
         return self._uri
 
     def __repr__(self) -> str:
@@ -184,6 +223,11 @@ class Response(Message):
     @property
     def start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"
+
+    @property
+    def branch(self) -> str:
+        """The branch of the top Via: which of our requests this answers."""
+        return branch_of(self.first("Via"))
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.reason}>"
@@ -212,11 +256,12 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
         if not colon:
             fault = fault or Malformed("a header line without a colon", "RFC 3261 7.3.1")
             continue
-        name = canonical(name)
-        if name in headers:
-            headers[name].append(value.strip())
+        name = CANONICAL.get(name) or canonical(name)
+        known = headers.get(name)
+        if known is None:
+            headers[name] = [value.strip(BLANKS)]  # no other blanks: what they are depends on the reader
         else:
-            headers[name] = [value.strip()]
+            known.append(value.strip(BLANKS))
     body, length_fault = _body(headers, body, stream)
     fault = fault or length_fault
     if start[:4].upper() == "SIP/" and (found := _STATUS_LINE.fullmatch(start)):
@@ -262,8 +307,3 @@ def _request(start: str, headers: Headers, body: bytes, fault: Malformed | None)
     elif version.upper() != "SIP/2.0":
         fault = Malformed("a version of SIP other than 2.0", "RFC 3261 21.5.6", 505)
     return Request(words[0], " ".join(words[1:-1]), headers, body, fault, version)
-
-
-def join(values: Iterable[str]) -> str:
-    """The elements of a list header as one value."""
-    return ", ".join(values)

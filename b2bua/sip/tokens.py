@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Callable
 from hashlib import blake2s
 
 from b2bua.sip.via import MAGIC_COOKIE
 
-_TOKEN = 10  # octets: 80 bits, 16 characters
-_MARK = 5  # octets: 8 characters
-_POOL = 400
-BRANCH_LENGTH = len(MAGIC_COOKIE) + 24
+_WORD = 20  # characters of hexadecimal: 80 bits
+_MARK = 10
+_POOL = 400  # words made at a time
+BRANCH_LENGTH = len(MAGIC_COOKIE) + _WORD + _MARK
 
 
 class Tokens:
@@ -27,13 +26,13 @@ class Tokens:
     def word(self) -> str:
         """A word of 80 random bits, for a Call-ID, a tag or a Contact user."""
         if not self._pool:
-            text = b32encode(self._entropy(_TOKEN * _POOL)).decode("ascii").lower()
-            self._pool = [text[at : at + 16] for at in range(0, len(text), 16)]
+            text = self._entropy(_WORD // 2 * _POOL).hex()
+            self._pool = [text[at : at + _WORD] for at in range(0, len(text), _WORD)]
         return self._pool.pop()
 
     def number(self) -> str:
         """A number of up to 63 bits in decimal digits, as SDP's session ids are (RFC 8866 5.2)."""
-        return str(int.from_bytes(self.word()[:12].encode("ascii"), "big") >> 33)
+        return str(int(self.word()[:16], 16) >> 1)
 
     def below(self, limit: int) -> int:
         """A number from 0 to less than `limit`, as RFC 3261 asks for in Retry-After."""
@@ -49,15 +48,15 @@ class Tokens:
 
     def plain_branch(self) -> str:
         """A branch of the same look for a request whose way was decided before."""
-        return f"{MAGIC_COOKIE}{self.word()}{self.word()[:8]}"
+        return f"{MAGIC_COOKIE}{self.word()}{self.word()[:_MARK]}"
 
     def looped(self, branch: str, loop_key: str) -> bool:
         """Whether a branch is one we made for this `loop_key`."""
         if len(branch) != BRANCH_LENGTH:
             return False
-        word = branch[len(MAGIC_COOKIE) : -8]
-        return branch[-8:] == self._mark(word, loop_key)
+        word = branch[len(MAGIC_COOKIE) : -_MARK]
+        return branch[-_MARK:] == self._mark(word, loop_key)
 
     def _mark(self, word: str, loop_key: str) -> str:
-        digest = blake2s(f"{word} {loop_key}".encode("utf-8", "surrogateescape"), key=self._key, digest_size=_MARK)
-        return b32encode(digest.digest()).decode("ascii").lower()
+        said = f"{word} {loop_key}".encode("utf-8", "surrogateescape")
+        return blake2s(said, key=self._key, digest_size=_MARK // 2).hexdigest()

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from b2bua.sip.grammar import Malformed, Params, bracketed, format_params, parse_host, parse_params, parse_port
+from b2bua.sip.grammar import (
+    HOST,
+    LONG,
+    REMEMBERED,
+    Malformed,
+    Params,
+    bracketed,
+    checked_host,
+    format_params,
+    parse_params,
+    parse_port,
+)
 
 RULE = "RFC 3261 19.1.1"
 
@@ -13,10 +25,10 @@ RULE = "RFC 3261 19.1.1"
 _SIP_URI = re.compile(
     r"(sips?):"
     r"(?:((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/#]|%[0-9A-Fa-f]{2})++)(?::((?:[A-Za-z0-9\-_.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*+))?@)?"
-    r"(\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9_.\-]++)(?::([0-9]++))?"
+    rf"({HOST})(?::([0-9]++))?"
     r"((?:;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$=]|%[0-9A-Fa-f]{2})++)*+)"
     r"(?:\?((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$=&]|%[0-9A-Fa-f]{2})++))?",
-    re.I,
+    re.I | re.A,  # with re.I alone [a-z] is also \u212a and \u017f
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _OPAQUE = re.compile(r"[!-;=?-~]+")  # printable, no blank, no angle brackets
@@ -31,7 +43,7 @@ class Uri:
     Of another scheme only `scheme` and `opaque` are filled.
     """
 
-    __slots__ = ("scheme", "user", "password", "host", "port", "params", "headers", "opaque")
+    __slots__ = ("scheme", "user", "password", "host", "port", "params", "headers", "opaque", "_text")
 
     def __init__(
         self,
@@ -52,6 +64,7 @@ class Uri:
         self.params: Params = {} if params is None else params
         self.headers = headers
         self.opaque = opaque
+        self._text = ""
 
     @property
     def is_sip(self) -> bool:
@@ -73,11 +86,15 @@ class Uri:
         """Whether a Route with this URI is a loose router's (`lr`)."""
         return "lr" in self.params
 
-    def with_user(self, user: str) -> Uri:
-        """The same URI for another user."""
-        return Uri(self.scheme, user, self.host, self.port, dict(self.params), self.headers, None, self.opaque)
-
     def __str__(self) -> str:
+        return self._text or self._written()
+
+    def settled(self) -> Uri:
+        """The same, which nobody will change any more: its text is made once."""
+        self._text = self._written()
+        return self
+
+    def _written(self) -> str:
         if self.opaque:
             return f"{self.scheme}:{self.opaque}"
         text = f"{self.scheme}:"
@@ -101,11 +118,11 @@ class Uri:
             return False
         return (
             unescape(self.user) == unescape(other.user)
-            and self.password == other.password
+            and unescape(self.password or "") == unescape(other.password or "")
             and self.host.lower() == other.host.lower()
             and self.port == other.port
             and _same_params(self.params, other.params)
-            and sorted(unescape(self.headers).split("&")) == sorted(unescape(other.headers).split("&"))
+            and sorted(map(unescape, self.headers.split("&"))) == sorted(map(unescape, other.headers.split("&")))
         )
 
     def __hash__(self) -> int:
@@ -134,7 +151,7 @@ def parse_uri(text: str, rule: str = RULE) -> Uri:
     return Uri(
         scheme.lower(),
         user or "",
-        parse_host(host, rule),
+        checked_host(host, rule),
         parse_port(port, rule) if port else None,
         parse_params(params, rule) if params else None,
         headers or "",
@@ -142,11 +159,21 @@ def parse_uri(text: str, rule: str = RULE) -> Uri:
     )
 
 
+@lru_cache(REMEMBERED)
+def _remembered(text: str, rule: str) -> Uri:
+    return parse_uri(text, rule).settled()
+
+
+def shared_uri(text: str, rule: str = RULE) -> Uri:
+    """`parse_uri`, for whoever only looks: others who read the same text have the same object."""
+    return _remembered(text, rule) if len(text) < LONG else parse_uri(text, rule)
+
+
 def _parse_other(text: str, rule: str) -> Uri:
     scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower()
     if not colon or not _SCHEME.fullmatch(scheme):
         raise Malformed("a URI without a scheme", rule)
+    scheme = scheme.lower()
     if scheme in ("sip", "sips"):
         raise Malformed("a SIP URI with a character that must be escaped, or without a host", rule)
     if not _OPAQUE.fullmatch(rest):

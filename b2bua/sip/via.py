@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import re
 
-from b2bua.sip.grammar import Malformed, Params, bracketed, format_params, parse_host, parse_params, parse_port
+from b2bua.sip.grammar import (
+    HOST,
+    Malformed,
+    Params,
+    bracketed,
+    checked_host,
+    format_params,
+    parse_host,
+    parse_params,
+    parse_port,
+    split_list,
+)
 
 RULE = "RFC 3261 20.42"
 MAGIC_COOKIE = "z9hG4bK"
 
 _VIA = re.compile(
-    r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]++)[ \t]+"
-    r"(\[[^\]\s]*\]|[^\s;:\[]++)[ \t]*(?::[ \t]*([0-9]++))?[ \t]*(;.*)?",
-    re.I,
+    r"SIP[ \t]*+/[ \t]*+([0-9]++\.[0-9]++)[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t]++"
+    rf"({HOST})[ \t]*+(?::[ \t]*+([0-9]++)[ \t]*+)?(;.*)?",
+    re.I | re.A,
 )
+_PLAIN_PARAM = re.compile(r"[ \t]*([A-Za-z0-9\-.!%*_+`'~]++)[ \t]*(?:=[ \t]*([!#-+\--:<-~]++)[ \t]*)?")
+
+
+_BRANCH = re.compile(r"[^,\"]*?;branch=([A-Za-z0-9\-.!%*_+`'~]++)(?=[;,]|$)")
 
 
 class Via:
-    """One Via value: transport in upper case, sent-by host (IPv6 without brackets) and port, parameters."""
+    """One Via value: transport in upper case, sent-by host (IPv6 without brackets) and port, parameters.
 
-    __slots__ = ("transport", "host", "port", "params")
+    `version` is SIP's as the sender wrote it: a response to a version that we do not know shows it unchanged.
+    """
 
-    def __init__(self, transport: str, host: str, port: int | None, params: Params) -> None:
+    __slots__ = ("transport", "host", "port", "params", "version")
+
+    def __init__(self, transport: str, host: str, port: int | None, params: Params, version: str = "2.0") -> None:
+        self.version = version
         self.transport = transport
         self.host = host
         self.port = port
@@ -45,7 +64,13 @@ class Via:
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
-        return f"SIP/2.0/{self.transport} {bracketed(self.host)}{port}{format_params(self.params)}"
+        return f"SIP/{self.version}/{self.transport} {bracketed(self.host)}{port}{format_params(self.params)}"
+
+
+def branch_of(text: str) -> str:
+    """The branch of a Via that we wrote, without reading the rest where that is not needed."""
+    found = _BRANCH.match(text)
+    return found[1] if found is not None else parse_via(split_list(text)[0]).branch
 
 
 def parse_via(text: str) -> Via:
@@ -53,9 +78,26 @@ def parse_via(text: str) -> Via:
     found = _VIA.fullmatch(text)
     if found is None:
         raise Malformed("not a Via", RULE)
-    transport, host, port, params = found.groups()
+    version, transport, host, port, params = found.groups()
     number = parse_port(port, RULE) if port else None
-    via = Via(transport.upper(), parse_host(host, RULE), number, parse_params(params, RULE) if params else {})
-    if "received" in via.params and ":" not in via.received:
+    held = parse_params(params, RULE) if params else {}
+    via = Via(transport.upper(), checked_host(host, RULE), number, held, version)
+    if "received" in held and ":" not in via.received:
         parse_host(via.received, RULE)
     return via
+
+
+def mended_via(text: str) -> Via:
+    """What can be read of a Via: the way back for an answer to a request that is broken.
+
+    Parameters that cannot be read are left out. Malformed where not even the sender can be.
+    """
+    found = _VIA.match(text)
+    if found is None:
+        raise Malformed("not a Via", RULE)
+    version, transport, host, port, params = found.groups()
+    held: Params = {}
+    for piece in (params or "").split(";"):
+        if plain := _PLAIN_PARAM.fullmatch(piece):
+            held.setdefault(plain[1].lower(), plain[2])
+    return Via(transport.upper(), checked_host(host, RULE), parse_port(port, RULE) if port else None, held, version)

@@ -1,0 +1,81 @@
+"""S16: words that nobody can guess; S21: the mark by which we know our own requests again."""
+
+from __future__ import annotations
+
+import os
+import re
+from random import Random
+
+from hypothesis import given
+from twisted.trial.unittest import SynchronousTestCase
+
+from b2bua.sip.grammar import is_token
+from b2bua.sip.tokens import BRANCH_LENGTH, Tokens
+from tests.hostile import TEXTS
+
+
+class TestTokens(SynchronousTestCase):
+    """S16."""
+
+    def test_words(self) -> None:
+        """80 bits of the entropy each, all different, nothing but lower-case letters and digits in them."""
+        tokens = Tokens(os.urandom)
+        words = [tokens.word() for _ in range(5000)]
+        self.assertEqual(len(set(words)), len(words))
+        for word in words:
+            self.assertTrue(re.fullmatch("[0-9a-z]{16,20}", word))
+
+    def test_every_bit_is_from_the_entropy(self) -> None:
+        """No counter, no clock, no host: the same entropy gives the same words, other entropy others."""
+        one, same, other = (Tokens(Random(seed).randbytes) for seed in (1, 1, 2))
+        first = [one.word() for _ in range(1000)]
+        self.assertEqual([same.word() for _ in range(1000)], first)
+        self.assertFalse(set(first) & {other.word() for _ in range(1000)})
+
+    def test_numbers(self) -> None:
+        """RFC 8866 5.2: decimal digits, below 2^63."""
+        tokens = Tokens(Random(1).randbytes)
+        numbers = [tokens.number() for _ in range(1000)]
+        self.assertEqual(len(set(numbers)), 1000)
+        for number in numbers:
+            self.assertTrue(re.fullmatch("[0-9]{1,19}", number) and int(number) < 2**63)
+        self.assertGreater(max(map(int, numbers)), 2**62)
+
+    def test_below(self) -> None:
+        """Every number below the limit comes, and no other."""
+        tokens = Tokens(Random(1).randbytes)
+        self.assertEqual({tokens.below(10) for _ in range(1000)}, set(range(10)))
+
+    def test_branches(self) -> None:
+        """RFC 3261 8.1.1.7: the magic cookie and a token; with and without a mark they look the same."""
+        tokens = Tokens(Random(1).randbytes)
+        branches = [tokens.branch("INVITE sip:a@b") for _ in range(500)] + [tokens.plain_branch() for _ in range(500)]
+        self.assertEqual(len(set(branches)), 1000)
+        for branch in branches:
+            self.assertTrue(branch.startswith("z9hG4bK") and is_token(branch) and len(branch) == BRANCH_LENGTH)
+
+
+class TestMark(SynchronousTestCase):
+    """S21, RFC 3261 16.6.8: loops are found by a keyed mark in the branch, as Via is hidden."""
+
+    def test_ours(self) -> None:
+        """The same request again is a loop; for another Request-URI it is a spiral, which is not one."""
+        tokens = Tokens(os.urandom)
+        branch = tokens.branch("INVITE sip:a@b")
+        self.assertTrue(tokens.looped(branch, "INVITE sip:a@b"))
+        self.assertFalse(tokens.looped(branch, "INVITE sip:c@b"))
+        self.assertFalse(tokens.looped(tokens.plain_branch(), "INVITE sip:a@b"))
+
+    def test_of_others(self) -> None:
+        """Another bridge's mark, a shortened and a changed one say nothing to us."""
+        tokens = Tokens(os.urandom)
+        branch = tokens.branch("k")
+        for other in (Tokens(os.urandom).branch("k"), branch[:-1], branch + "0", "", "z9hG4bK", branch[:-1] + "z"):
+            self.assertFalse(tokens.looped(other, "k"))
+
+    @given(TEXTS, TEXTS)
+    def test_any_text(self, branch: str, key: str) -> None:
+        """Whatever stands in a Via or a Request-URI."""
+        tokens = Tokens(Random(1).randbytes)
+        self.assertFalse(tokens.looped(branch.ljust(BRANCH_LENGTH)[:BRANCH_LENGTH], key))
+        self.assertTrue(tokens.looped(tokens.branch(key), key))
