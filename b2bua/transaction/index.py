@@ -26,7 +26,7 @@ def server_key(request: Request, method: str) -> Key:
     if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
         return branch, via.sent_by, method
     number, _ = request.cseq
-    return branch, via.sent_by, method, request.call_id, str(number), request.from_.tag, request.uri_text
+    return branch, via.sent_by, method, request.call_id, str(number), request.from_tag, request.uri_text
 
 
 class Transactions:
@@ -49,7 +49,7 @@ class Transactions:
 
     def client(self, response: Response) -> ClientTransaction | None:
         """The transaction that a response answers."""
-        return self._clients.get((response.via.branch, response.cseq[1]))
+        return self._clients.get((response.branch, response.cseq[1]))
 
     def server(self, request: Request) -> ServerTransaction | None:
         """The transaction that a request repeats, or that an ACK for a failure ends."""
@@ -67,7 +67,7 @@ class Transactions:
 
     def merged(self, request: Request) -> bool:
         """Whether the same request came already by another way (RFC 3261 8.2.2.2)."""
-        return not request.to.tag and _merge_key(request) in self._merging
+        return not request.to_tag and _merge_key(request) in self._merging
 
     def add_client(self, transaction: ClientTransaction) -> None:
         """Keep a transaction of ours."""
@@ -79,7 +79,7 @@ class Transactions:
         self._servers[transaction.key] = transaction
         if request.method == "INVITE":
             self._cancellable[_cancel_key(request)] = transaction
-        if not request.to.tag:
+        if not request.to_tag:
             self._merging[_merge_key(request)] = transaction
 
     def forget(self, transaction: ClientTransaction | ServerTransaction) -> None:
@@ -99,4 +99,4 @@ def _cancel_key(request: Request) -> Key:
 
 
 def _merge_key(request: Request) -> Key:
-    return request.call_id, request.from_.tag, str(request.cseq[0]), request.method
+    return request.call_id, request.from_tag, str(request.cseq[0]), request.method

@@ -55,6 +55,9 @@ class Do(IntEnum):
     FORGET = 209  # the transaction is over
 
 
+# The same as names of the module: to look one up in its enumeration costs as much as to act on it.
+SEND, RESEND, SEND_ACK, SEND_CANCEL, PASS, TIMED_OUT, FAILED, UNACKNOWLEDGED, FORGET = Do
+
 Action = Do | Timer
 Event = Input | Timer
 

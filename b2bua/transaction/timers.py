@@ -28,6 +28,8 @@ class Timer(IntEnum):
 _REPEATING = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
 _ONLY_UNRELIABLE = frozenset({Timer.A, Timer.E, Timer.G})
 _UNCAPPED = frozenset({Timer.A})
+_OF_T4 = frozenset({Timer.I, Timer.K})
+_AT_LEAST_32 = frozenset({Timer.D})
 _NOTHING_TO_ABSORB = frozenset({Timer.D, Timer.I, Timer.J, Timer.K})
 
 
@@ -53,9 +55,11 @@ class Timers:
             if reliable and timer in _ONLY_UNRELIABLE:
                 return None
             doubled = 2 * previous if previous else self.t1
-            return doubled if timer in _UNCAPPED else min(doubled, self.t2)
+            if timer in _UNCAPPED:
+                return doubled if doubled < self.patience else None  # B comes first
+            return min(doubled, self.t2)
         if reliable and timer in _NOTHING_TO_ABSORB:
             return 0.0
-        if timer in (Timer.I, Timer.K):
+        if timer in _OF_T4:
             return self.t4
-        return max(32.0, self.patience) if timer is Timer.D else self.patience
+        return max(32.0, self.patience) if timer in _AT_LEAST_32 else self.patience

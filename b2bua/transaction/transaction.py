@@ -128,8 +128,12 @@ class ServerTransaction(Transaction[ServerUser]):
 
 
 def ack_for_failure(request: Request, response: Response) -> Request:
-    """ACK for a 3xx to 6xx: Via, Request-URI and Route of the INVITE, To of the response (RFC 3261 17.1.1.3)."""
-    return _of_the_invite(request, "ACK", response.headers["To"])
+    """ACK for a 3xx to 6xx: Via, Request-URI and Route of the INVITE, To of the response (RFC 3261 17.1.1.3).
+
+    To is the INVITE's with the response's tag, which is the same unless the response has another To than it should.
+    """
+    to, tag = request.headers["To"], response.to_tag
+    return _of_the_invite(request, "ACK", [f"{to[0]};tag={tag}"] if tag and not request.to_tag else to)
 
 
 def cancel_for(request: Request, more: Headers) -> Request:
