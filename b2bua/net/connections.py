@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -101,8 +102,9 @@ class _Outbound(ClientFactory):
         return self._stream
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        error = reason.value
-        words = error.osError.strerror if isinstance(error, ConnectError) and error.osError else str(error)
+        error: Any = reason.value
+        known = isinstance(error, ConnectError) and isinstance(error.osError, int)
+        words = os.strerror(error.osError) if known else str(error)
         self._stream.failed(str(words))
 
 

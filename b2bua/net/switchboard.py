@@ -22,13 +22,28 @@ from b2bua.net.wheel import Wheel
 from b2bua.policy.interface import Choice, Interfaces, Kernel
 from b2bua.policy.routing import Answer
 from b2bua.sip.check import check_request, check_response
-from b2bua.sip.grammar import Malformed
+from b2bua.sip.grammar import Malformed, split_list
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response, parse
 from b2bua.sip.tokens import Tokens
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
 from b2bua.transaction.index import Transactions, client_key, server_key
-from b2bua.transaction.machine import Action, Do, Event, Input, State, response_input
+from b2bua.transaction.machine import (
+    FAILED,
+    FORGET,
+    PASS,
+    RESEND,
+    SEND,
+    SEND_ACK,
+    SEND_CANCEL,
+    TIMED_OUT,
+    UNACKNOWLEDGED,
+    Action,
+    Event,
+    Input,
+    State,
+    response_input,
+)
 from b2bua.transaction.timers import Timer, Timers
 from b2bua.transaction.transaction import (
     ClientTransaction,
@@ -93,6 +108,7 @@ class Switchboard:
         self.hall: Guests | None = None
         self.trace: Trace | None = None
         self.dropped = 0  # responses that answered nothing of ours
+        self.product = ""  # what we say we are, in User-Agent and Server; empty: nothing
         self._interfaces = interfaces
         self._kernel = kernel
         self._resolver = resolver
@@ -198,11 +214,12 @@ class Switchboard:
         self._perform(transaction, transaction.step(response_input(response.status)), response)
 
     def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> None:
-        if request.method == "ACK":
+        if request.method == "ACK" or not request.mend_vias():
             return
+        back = self._way_back(request, flow)
         answer = reply_to_broken(request, fault, self.tokens.word())
         if answer is not None:
-            self._transmit(answer, self._way_back(request, flow))
+            self._transmit(answer, back)
 
     def _way_back(self, request: Request, flow: Flow) -> Flow:
         """Where the responses go (RFC 3261 18.2.1, 18.2.2, RFC 3581); writes received and rport into the top Via."""
@@ -214,8 +231,8 @@ class Switchboard:
         if wants_rport or via.host != flow.host:
             params["received"] = flow.host
             values = request.headers["Via"]
-            _, comma, below = values[0].partition(",")  # a Via cannot hold a comma but between two of them
-            request.headers["Via"] = [f"{via}{comma}{below}", *values[1:]]
+            below = split_list(values[0])[1:]
+            request.headers["Via"] = [str(via), *below, *values[1:]]
         if flow.connection is not None:
             if "alias" in params and flow.listener.transport == "tls" and self.connections is not None:
                 assert isinstance(flow.connection, Stream), "a TLS flow has a stream"
@@ -231,45 +248,47 @@ class Switchboard:
         self, transaction: ClientTransaction | ServerTransaction, actions: tuple[Action, ...], message: Any = None
     ) -> None:
         """Do what a cell says. The only place that does."""
+        user: Any = transaction.user  # of whom a forgotten transaction lets go
         for action in actions:
             if isinstance(action, Timer):
                 self._start(transaction, action)
-            elif action is Do.SEND:
+            elif action is SEND:
                 transaction.data = bytes(message)
                 self._write(transaction)
-            elif action is Do.PASS:
-                self._pass(transaction, message)
-            elif action is Do.RESEND:
+            elif action is PASS:
+                if user is None:
+                    continue
+                if isinstance(transaction, ClientTransaction):
+                    user.answered(transaction, message)
+                else:
+                    user.acknowledged(transaction, message)
+            elif action is RESEND:
                 if transaction.data:
                     self._write(transaction)
-            elif action is Do.FORGET:
+            elif action is FORGET:
                 self._forget(transaction)
-            elif isinstance(transaction, ClientTransaction):
-                self._perform_client(transaction, action, message)
-            elif transaction.user is not None:  # Do.UNACKNOWLEDGED
-                transaction.user.unacknowledged(transaction)
+            elif action is SEND_ACK:
+                self._put(bytes(ack_for_failure(transaction.request, message)), transaction.flow)
+            elif action is SEND_CANCEL:
+                if isinstance(transaction, ClientTransaction):
+                    self._send_cancel(transaction)
+            elif user is not None:
+                self._tell(transaction, action, user)
 
-    def _perform_client(self, transaction: ClientTransaction, action: Action, message: Any) -> None:
-        user = transaction.user
-        if action is Do.SEND_ACK:
-            self._put(bytes(ack_for_failure(transaction.request, message)), transaction.flow)
-        elif action is Do.SEND_CANCEL:
-            self._send_cancel(transaction)
-        elif user is not None:
-            if action is Do.TIMED_OUT:
-                user.unanswered(transaction, 408, "no answer")
-            else:  # Do.FAILED
-                user.unanswered(transaction, 503, "the transport cannot deliver")
-
-    def _pass(self, transaction: ClientTransaction | ServerTransaction, message: Any) -> None:
-        if isinstance(transaction, ClientTransaction):
-            if transaction.user is not None:
-                transaction.user.answered(transaction, message)
-        elif transaction.user is not None:
-            transaction.user.acknowledged(transaction, message)
+    def _tell(self, transaction: ClientTransaction | ServerTransaction, action: Action, user: Any) -> None:
+        """The core learns that nothing will come."""
+        if action is TIMED_OUT:
+            user.unanswered(transaction, 408, "no answer")
+        elif action is FAILED:
+            user.unanswered(transaction, 503, "the transport cannot deliver")
+        elif action is UNACKNOWLEDGED:
+            user.unacknowledged(transaction)
 
     def _start(self, transaction: ClientTransaction | ServerTransaction, timer: Timer) -> None:
-        seconds = self.timers.seconds(timer, transaction.interval, transaction.reliable)
+        before = transaction.interval
+        if timer is Timer.E and transaction.state is State.PROCEEDING:
+            before = self.timers.t2  # RFC 3261 17.1.2.2: from then on at T2
+        seconds = self.timers.seconds(timer, before, transaction.reliable)
         if seconds is None:
             return
         if timer in _REPEATS:
@@ -285,6 +304,7 @@ class Switchboard:
     def _forget(self, transaction: ClientTransaction | ServerTransaction) -> None:
         self.transactions.forget(transaction)
         transaction.data = b""
+        transaction.user = None  # no circle is left for the garbage collector
         if isinstance(transaction, ClientTransaction) and isinstance(transaction.flow.connection, Stream):
             transaction.flow.connection.clients.discard(transaction)
 
@@ -294,6 +314,8 @@ class Switchboard:
         """Send a request in a transaction of its own; its Via is written here."""
         branch = self.tokens.branch(loop_key) if loop_key else self.tokens.plain_branch()
         request.headers["Via"] = [flow.listener.via_with(branch)]
+        if self.product:
+            request.headers["User-Agent"] = [self.product]
         data = bytes(request)
         fallback = None
         if len(data) > LONG_REQUEST and flow.listener.transport == "udp":
@@ -329,10 +351,14 @@ class Switchboard:
         """Send a request that has no transaction: the ACK for a 2xx."""
         if not request.headers["Via"]:
             request.headers["Via"] = [flow.listener.via_with(self.tokens.plain_branch())]
+            if self.product:
+                request.headers["User-Agent"] = [self.product]
         self._put(bytes(request), flow)
 
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request by the way that it came."""
+        if self.product:
+            response.headers["Server"] = [self.product]
         self._perform(transaction, transaction.step(response_input(response.status)), response)
 
     def acknowledge(self, transaction: ServerTransaction, ack: Request) -> None:
@@ -341,6 +367,8 @@ class Switchboard:
 
     def _transmit(self, response: Response, flow: Flow) -> None:
         """A response without a transaction."""
+        if self.product:
+            response.headers["Server"] = [self.product]
         self._put(bytes(response), flow)
 
     def _write(self, transaction: ClientTransaction | ServerTransaction) -> None:

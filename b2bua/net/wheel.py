@@ -28,6 +28,7 @@ class Wheel:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.now = clock.seconds  # the clock's seconds
         self._buckets: dict[int, list[Entry]] = {}
         self._ticks: list[int] = []
         self._next: Any = None
@@ -36,13 +37,9 @@ class Wheel:
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def now(self) -> float:
-        """The clock's seconds."""
-        return self._clock.seconds()
-
     def after(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action` when `seconds` have passed."""
-        tick = int((self._clock.seconds() + seconds) / TICK) + 1
+        tick = int((self.now() + seconds) / TICK) + 1
         bucket = self._buckets.get(tick)
         if bucket is not None:
             bucket.append((action, arguments))
@@ -67,7 +64,7 @@ class Wheel:
         self._next = self._clock.callLater(max(0.0, tick * TICK - self._clock.seconds()), self._turn)
 
     def _turn(self) -> None:
-        self._next = None
+        self._scheduled = -1  # what is entered meanwhile waits for the end of the turn, which sees what is next
         reached = int(self._clock.seconds() / TICK + 1e-6)
         while self._ticks and self._ticks[0] <= reached:
             for action, arguments in self._buckets.pop(heappop(self._ticks)):
@@ -75,5 +72,6 @@ class Wheel:
                     action(*arguments)
                 except Exception:  # noqa: BLE001 - one entry's fault must not stop the others
                     self.log.failure("a timer failed")
-        if self._ticks and self._next is None:
+        self._next = None
+        if self._ticks:
             self._schedule(self._ticks[0])

@@ -58,6 +58,7 @@ class Stream(Protocol, Connection):
         self._choked = False
         self._gone = False
         self._since = 0  # counts messages, to tell whether one is still the same
+        self._watched = -1  # which of them has a deadline
 
     @property
     def alive(self) -> bool:
@@ -100,23 +101,24 @@ class Stream(Protocol, Connection):
             self.abort("no TLS handshake in time")
 
     def dataReceived(self, data: bytes) -> None:
-        try:
-            pieces = self._framer.feed(data)
-        except Malformed as fault:
-            self._owner.broken(self, fault)
-            self.close()
-            return
+        framer = self._framer
+        if framer.fault is not None:
+            return  # said once; it is closing
+        pieces = framer.feed(data)
         for piece in pieces:
             self._since += 1
             if piece == PING:
                 self.write(PONG)
             elif piece != PONG and not self._gone:
                 self._owner.received(piece, self.flow)
-        if self._framer.partial and not pieces:
+        if framer.fault is not None:
+            self._owner.broken(self, framer.fault)
+            self.close()
+        elif framer.partial and self._watched != self._since:
             self._watch()
 
     def _watch(self) -> None:
-        seen = self._since
+        self._watched = seen = self._since
 
         def look() -> None:
             if self._since == seen and self._framer.partial:
