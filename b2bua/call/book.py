@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.dialog.leg import Leg
@@ -35,6 +35,11 @@ class Book:
     def __iter__(self) -> Iterator[Call]:
         return iter(list(self._calls.values()))
 
+    @property
+    def legs(self) -> int:
+        """How many legs a request can be for."""
+        return len(self._sides)
+
     def call(self, call_id: str) -> Call | None:
         """A call by its own id, or by as much of its beginning as is unique."""
         found = self._calls.get(call_id)
@@ -45,7 +50,7 @@ class Book:
 
     def find(self, request: Message) -> Side | None:
         """The side that a request from a peer is for (RFC 3261 12.2.2)."""
-        return self._sides.get((request.call_id, request.to.tag, request.from_.tag))
+        return self._sides.get((request.call_id, request.to_tag, request.from_tag))
 
     def open(self, call: Call) -> None:
         """Enter a call."""
@@ -56,13 +61,13 @@ class Book:
         self._sides[near.call_id, near.local_tag, near.remote_tag] = Side(call, near, far)
         self._sides[far.call_id, far.local_tag, far.remote_tag] = Side(call, far, near)
 
-    def part(self, leg: Leg) -> None:
-        """Strike a leg out."""
-        self._sides.pop((leg.call_id, leg.local_tag, leg.remote_tag), None)
+    def part(self, pairs: Iterable[tuple[Leg, Leg]]) -> None:
+        """Strike legs out."""
+        for pair in pairs:
+            for leg in pair:
+                self._sides.pop((leg.call_id, leg.local_tag, leg.remote_tag), None)
 
     def close(self, call: Call) -> None:
         """Strike a call out with all its legs."""
         self._calls.pop(call.id, None)
-        for near, far in call.pairs:
-            self.part(near)
-            self.part(far)
+        self.part(call.pairs)

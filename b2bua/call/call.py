@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.call.book import Side
 from b2bua.call.exchange import Exchange
-from b2bua.call.invitation import Reinvitation
+from b2bua.call.invitation import Invitation
+from b2bua.call.own import Farewell, Probe
+from b2bua.call.reinvitation import Reinvitation
 from b2bua.dialog.leg import Leg, Standing
-from b2bua.sip.listener import Flow
-from b2bua.sip.message import Headers, Response
-from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+from b2bua.policy.hiding import unsupported
+from b2bua.sip.message import Headers, Request
+from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.hall import Hall
     from b2bua.call.setup import Setup
 
-WATCH = 30.0  # seconds between two looks at a call; also how late a limit may be noticed
+WATCH = 30.0  # seconds between two looks at a call
 HISTORY = 200  # steps kept for the ladder
+RETRY_AFTER = 11  # seconds, not included: RFC 3261 14.2 asks for "a randomly chosen value of between 0 and 10 seconds"
+
+_OVER = frozenset({Standing.ENDING, Standing.ENDED})
 
 
 class Phase(Enum):
@@ -47,7 +52,7 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "history", "reinvitation", "_deadline", "_heard",
+        "ending", "history", "reinvitation", "owed", "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -59,16 +64,18 @@ class Call:
         self.phase = Phase.CALLING
         self.rule = ""
         self.why = ""
-        self.setup: Setup | None = None
+        self.setup: Setup | None = None  # until the answer, or the end
         self.created = hall.wire.now()
         self.answered_at = 0.0
         self.ended_at = 0.0
         self.ending = ""
         self.history: list[Step] = []
         self.reinvitation: Reinvitation | None = None  # the one that is under way
+        self.owed: Invitation | None = None  # whose far ACK waits for the near one (S24)
         self._heard = self.created
+        self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0
-        self._watch()
+        self._watch_on()
 
     # What its parts tell it
 
@@ -79,8 +86,7 @@ class Call:
 
     def ringing(self) -> None:
         """The far side is alerted."""
-        if self.phase is Phase.CALLING:
-            self.phase = Phase.RINGING
+        self.phase = Phase.RINGING
 
     def answered(self, near: Leg, far: Leg) -> None:
         """The first 2xx came: these two legs are the call."""
@@ -90,12 +96,11 @@ class Call:
         self._deadline = self.answered_at + self.hall.limits.max_duration if self.hall.limits.max_duration else 0.0
         self.setup = None
         self.hall.journal.answered(self)
-        for pair in self.pairs:
-            if pair[1] is not far:
-                self.hall.book.part(pair[0])
-                self.hall.book.part(pair[1])
+        if len(self.pairs) > 1:
+            self.hall.book.part([pair for pair in self.pairs if pair[1] is not far])
         self.pairs = [(near, far)]
-        self._watch()
+        if 0.0 < self._deadline < self._look:
+            self._watch_on()
 
     def end(self, why: str) -> None:
         """The call is over. Its legs stay for 64·T1: late messages must still find them (S33)."""
@@ -106,9 +111,14 @@ class Call:
         self.ended_at = self.hall.wire.now()
         self.setup = None
         if self.reinvitation is not None:
-            self.reinvitation.abandon(487, why)
-        for near, far in self.pairs:
-            near.standing = far.standing = Standing.ENDED
+            self.reinvitation.abandon()
+            self.reinvitation = None
+        if self.owed is not None:
+            self.owed.settle()
+        for pair in self.pairs:
+            for leg in pair:
+                if leg.standing is not Standing.ENDING:
+                    leg.standing = Standing.ENDED
         self.hall.journal.ended(self)
         self.hall.wire.after(self.hall.wire.timers.patience, self._close)
 
@@ -123,27 +133,42 @@ class Call:
         method, leg = request.method, side.leg
         self._heard = self.hall.wire.now()
         self.note(leg, False, method)
-        if leg.standing is Standing.ENDED:
-            # BYE crossing BYE: both are right (S33). Whatever else comes is for a dialog that is no more.
-            self.refuse(side, transaction, 200 if method == "BYE" else 481)
+        if method == "BYE":
+            self._bye(side, transaction)
+        elif leg.standing in _OVER:
+            self.refuse(side, transaction, 481)
         elif self.hall.hops_left(request) < 0:
             self.refuse(side, transaction, 483)
+        elif lacking := unsupported(request):
+            self.refuse(side, transaction, 420, {"Unsupported": [", ".join(lacking)]})
         elif method == "INVITE":
             self._reinvite(side, transaction)
-        elif method == "BYE":
-            self._bye(side, transaction)
         elif method in self.hall.IN_DIALOG_REFUSED:
             self.refuse(side, transaction, 405, {"Allow": [self.hall.ALLOW]})
         else:
-            Exchange(self, side.leg, side.peer, transaction).start()
+            Exchange(self, leg, side.peer, transaction).start()
+
+    def ack(self, side: Side, ack: Request) -> None:
+        """An ACK for a 2xx belongs to the INVITE with its CSeq; any other is for nobody."""
+        server = side.leg.accepting
+        if server is not None and server.request.cseq[0] == ack.cseq[0]:
+            self.note(side.leg, False, "ACK")
+            self._acknowledged(side.leg, server, ack)
+
+    def _acknowledged(self, leg: Leg, server: ServerTransaction, ack: Request) -> None:
+        leg.accepting = None
+        self.hall.wire.acknowledge(server, ack)
+        self.release(leg)
 
     def _reinvite(self, side: Side, transaction: ServerTransaction) -> None:
         under_way = self.reinvitation
-        if self.phase is not Phase.ANSWERED or (under_way is not None and under_way.near is side.leg):
+        if self.phase is not Phase.ANSWERED or (
+            under_way is not None and under_way.near is side.leg and not under_way.server.answered
+        ):
             # A second INVITE while the first is not answered (RFC 3261 14.2).
-            self.refuse(side, transaction, 500, {"Retry-After": [str(self.hall.wire.tokens.below(10))]})
-        elif under_way is not None:
-            self.refuse(side, transaction, 491)  # glare: ours to that peer is under way (S32)
+            self.refuse(side, transaction, 500, {"Retry-After": [str(self.hall.wire.tokens.below(RETRY_AFTER))]})
+        elif under_way is not None or self.owed is not None or side.leg.accepting is not None:
+            self.refuse(side, transaction, 491)  # glare (S32), or one before the ACK that ends the last one
         else:
             self.reinvitation = Reinvitation(self, side.leg, side.peer, transaction)
             self.reinvitation.start()
@@ -154,112 +179,95 @@ class Call:
         self.hall.wire.respond(transaction, side.leg.response(transaction.request, status, more))
 
     def _bye(self, side: Side, transaction: ServerTransaction) -> None:
-        """A peer hangs up. Before the answer the caller may, too (RFC 3261 15): it takes the INVITE back."""
-        why = "the caller hung up" if side.leg.call_id == self.near.call_id else "the callee hung up"
-        if self.phase is Phase.ANSWERED or self.setup is None:
-            Exchange(self, side.leg, side.peer, transaction).start()
+        """A peer hangs up (RFC 3261 15)."""
+        leg, peer = side.leg, side.peer
+        over = leg.standing in _OVER and peer.standing is not Standing.CONFIRMED
+        if over:
+            leg.standing = Standing.ENDED  # a BYE of ours that waits is not needed any more
+        if leg.accepting is not None:  # who hangs up has had our 2xx, whatever became of the ACK
+            self._acknowledged(leg, leg.accepting, Request("ACK", transaction.request.uri_text, {}))
+        by_caller = leg.call_id == self.near.call_id
+        why = "the caller hung up" if by_caller else "the callee hung up"
+        if over:
+            self.refuse(side, transaction, 200)  # BYE crossing BYE: both are right (S33)
+        elif self.setup is not None and not by_caller:
+            self.refuse(side, transaction, 481)  # RFC 3261 15: not for a callee to send in an early dialog
+        elif self.setup is not None and all(near is leg or near.standing in _OVER for near, _ in self.pairs):
+            self.refuse(side, transaction, 200)
+            self.setup.abandon(487, why)  # no other early dialog: the caller takes its INVITE back
+        elif peer.accepting is not None or self.hall.hops_left(transaction.request) < 0:
+            self.refuse(side, transaction, 200)
+            self.send_bye(peer)  # a BYE of our own: it may have to wait, and has hops enough
             self.end(why)
         else:
-            self.refuse(side, transaction, 200)
-            self.setup.abandon(487, why)
+            leg.standing = peer.standing = Standing.ENDED
+            Exchange(self, leg, peer, transaction).start()
+            if self.setup is None:
+                self.end(why)
 
     # What we do of our own accord
 
     def hang_up(self, why: str) -> None:
-        """End the call on both sides: BYE where a dialog is up, a final response or CANCEL where it is not."""
-        if self.phase is Phase.ENDED:
-            return
-        if self.phase is Phase.ANSWERED:
-            for leg in (self.near, self.far):
-                if leg is not None:
-                    self.send_bye(leg)
-        elif self.setup is not None:
+        """End the call on both sides: BYE where a dialog is up, a final response and CANCEL where it is not."""
+        if self.setup is not None:
             self.setup.abandon(480, why)
-        self.end(why)
-
-    def send_bye(self, leg: Leg) -> None:
-        """BYE of our own on one leg."""
-        if leg.standing is not Standing.ENDED:
-            leg.standing = Standing.ENDED
-            _Own(self, leg, "BYE").start()
-
-    def gone(self, leg: Leg, peer: Leg, why: str) -> None:
-        """The peer of `leg` knows the call no more or is not there (S32): the other side is told."""
-        if self.phase is Phase.ANSWERED:
-            self.send_bye(leg)
-            self.send_bye(peer)
+        elif self.phase is Phase.ANSWERED:
+            if self.owed is not None:
+                self.owed.settle()
+            for pair in self.pairs:
+                for leg in pair:
+                    self.send_bye(leg)
             self.end(why)
 
-    def _watch(self) -> None:
-        """Look at the limits now and then; one entry in the wheel at a time, gone soon after the call is."""
-        if self.phase is Phase.ENDED:
+    def gone(self, why: str) -> None:
+        """A peer knows the call no more or is not there (S32): the other side is told."""
+        if self.phase is Phase.ANSWERED:
+            self.hang_up(why)
+
+    def send_bye(self, leg: Leg) -> None:
+        """BYE of our own on one leg; where our 2xx has had no ACK yet, only after that (RFC 3261 15)."""
+        if leg.standing in _OVER:
             return
+        leg.standing = Standing.ENDING
+        if leg.accepting is None:
+            self.release(leg)
+
+    def release(self, leg: Leg) -> None:
+        """Nothing holds the BYE back any more, if there is one."""
+        if leg.standing is Standing.ENDING:
+            leg.standing = Standing.ENDED
+            Farewell(self, leg).start()
+
+    # What time brings
+
+    def _watch_on(self) -> None:
+        """Look again when the next limit may be reached."""
         now = self.hall.wire.now()
+        wait = min(WATCH, self._deadline - now) if self._deadline else WATCH
+        self._look = now + wait
+        self.hall.wire.after(wait, self._watch)
+
+    def _watch(self) -> None:
+        """Look at the limits; one entry in the wheel at a time counts, the last one made."""
+        now = self.hall.wire.now()
+        if self.phase is Phase.ENDED or now < self._look:
+            return
         if self._deadline and now >= self._deadline:
-            if self.phase is Phase.ANSWERED:
-                self.hang_up("the longest duration is reached")
-            elif self.setup is not None:
+            if self.setup is not None:
                 self.setup.unanswered_too_long()
+            else:
+                self.hang_up("the longest duration is reached")
             return
         if self.phase is Phase.ANSWERED and 0 < self.hall.limits.probe <= now - self._heard:
             self._heard = now
             self._probe()
-        wait = min(WATCH, self._deadline - now) if self._deadline else WATCH
-        self.hall.wire.after(wait, self._watch)
+        self._watch_on()
 
     def _probe(self) -> None:
         """Ask both peers whether they are still there: OPTIONS in the dialog. Silence or 481 ends the call."""
-        assert self.far is not None, "an answered call has both legs"
-        for leg, peer in ((self.near, self.far), (self.far, self.near)):
-            _Probe(self, leg, peer).start()
-
-
-class _Own:
-    """A request that we send of our own accord. Whatever is answered to it changes nothing: a BYE."""
-
-    __slots__ = ("_call", "_leg", "_method")
-
-    def __init__(self, call: Call, leg: Leg, method: str) -> None:
-        self._call = call
-        self._leg = leg
-        self._method = method
-
-    def start(self) -> None:
-        """Send it, by the way that the leg's requests take (S7)."""
-        self._call.note(self._leg, True, self._method)
-        self._call.hall.way(self._leg, self._go, self.lost)
-
-    def _go(self, flow: Flow) -> None:
-        self._call.hall.wire.send(self._leg.request(self._method, 70), flow, self)
-
-    def answered(self, transaction: ClientTransaction, response: Response) -> None:
-        """Nothing left to do."""
-
-    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
-        """Nobody is there."""
-        self.lost(status, reason)
-
-    def lost(self, status: int, reason: str) -> None:
-        """There is no way to the peer."""
-
-
-class _Probe(_Own):
-    """Whether a peer is still there."""
-
-    __slots__ = ("_peer",)
-
-    def __init__(self, call: Call, leg: Leg, peer: Leg) -> None:
-        super().__init__(call, leg, "OPTIONS")
-        self._peer = peer
-
-    def answered(self, transaction: ClientTransaction, response: Response) -> None:
-        """Any final answer but these two proves that the peer is there (RFC 5057)."""
-        if response.status in (408, 481):
-            self.lost(response.status, f"it answers {response.status}")
-
-    def lost(self, status: int, reason: str) -> None:
-        """The peer is not there."""
-        self._call.gone(self._leg, self._peer, f"a probe found nobody: {reason}")
+        for pair in self.pairs:
+            for leg in pair:
+                Probe(self, leg).start()
 
 
 __all__ = ["Call", "Phase", "Step"]

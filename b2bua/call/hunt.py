@@ -9,6 +9,7 @@ from typing import NamedTuple
 from b2bua.call.wire import Journal, Wire
 from b2bua.policy.interface import NoInterface
 from b2bua.policy.routing import Go
+from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Target
 from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri
@@ -25,21 +26,13 @@ class Attempt(NamedTuple):
 class Hunt:
     """Goes through an answer's next hops and each one's addresses until one is worth keeping.
 
-    `attempt` is called with each try, `exhausted` with the last reason when there is no other. `next` goes on.
+    `attempt` is called with each try, and may raise Malformed for a request that cannot be sent anywhere; `exhausted`
+    with the last status and reason when there is no other. `next` goes on.
     """
 
     __slots__ = (
-        "_wire",
-        "_journal",
-        "_request",
-        "_answer",
-        "_attempt",
-        "_exhausted",
-        "_hops",
-        "_targets",
-        "_uri",
-        "_last",
-    )
+        "_wire", "_journal", "_request", "_answer", "_attempt", "_exhausted", "_hops", "_targets", "_uri", "_last",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -73,7 +66,10 @@ class Hunt:
                 self._journal.no_way(self._request, refusal.reason)
                 continue
             flow = Flow(choice.listener, target.host, target.port, None, target.tls_name)
-            self._attempt(Attempt(self._uri, flow, choice.why))
+            try:
+                self._attempt(Attempt(self._uri, flow, choice.why))
+            except Malformed as fault:
+                self._exhausted(fault.status, fault.reason)
             return
         if self._hops:
             self._uri = self._hops.popleft()

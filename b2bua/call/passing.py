@@ -17,60 +17,72 @@ if TYPE_CHECKING:
 class Passing:
     """A request that makes no dialog. Each attempt has a leg of its own, which lives as long as the answer takes."""
 
-    __slots__ = ("_hall", "_near", "_far", "_server", "_hunt", "_flow")
+    __slots__ = ("server", "_hall", "_near", "_far", "_hunt", "_flow")
 
-    def __init__(self, hall: Hall, near: Leg, server: ServerTransaction, answer: Go) -> None:
+    def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
+        self.server = server
         self._hall = hall
         self._near = near
         self._far: Leg | None = None
+        self._hunt: Hunt | None = None
         self._flow = server.flow
-        self._server = server
-        self._hunt = Hunt(hall.wire, hall.journal, server.request, answer, self._attempt, self._exhausted)
+        server.user = self
 
-    def start(self) -> None:
-        """Try the first target."""
-        self._server.user = self
+    @property
+    def started(self) -> bool:
+        """Whether it is decided where it goes."""
+        return self._hunt is not None or self.server.answered
+
+    def start(self, answer: Go) -> None:
+        """Policy said where to: try the first target."""
+        hall = self._hall
+        self._hunt = Hunt(hall.wire, hall.journal, self.server.request, answer, self._attempt, self._exhausted)
         self._hunt.next()
 
+    def refuse(self, status: int, why: str, reason: str = "") -> None:
+        """It goes nowhere; `reason` is for the sender to read."""
+        self._hunt = None
+        self._hall.wire.respond(self.server, self._near.response(self.server.request, status, reason=reason))
+
     def _attempt(self, attempt: Attempt) -> None:
-        request, hall = self._server.request, self._hall
+        request, hall = self.server.request, self._hall
         far = hall.far_leg(request, attempt)
         self._far, self._flow = far, attempt.flow
-        granted = hall.hiding(self._near, far).grant(request, far.listener.host)
-        body = far.body_of(request)
+        granted, body = hall.across(self._near, far, request)
         sent = far.request(request.method, hall.hops_left(request), granted, body)
         hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """The far side's answer; 503 goes on to the next target (S52)."""
+        assert self._far is not None and self._hunt is not None, "an answer comes to an attempt"
         if response.status < 200:
             return
         if response.status == 503:
             self._hall.wire.failed(self._flow)
             self._hunt.next(500, "the next hop answered 503")
             return
-        assert self._far is not None, "an answer comes to an attempt"
-        granted = self._hall.hiding(self._far, self._near).grant(response, self._near.listener.host)
-        status = self._hall.status_across(response.status)
-        self._respond(status, self._near.response(self._server.request, status, granted, self._near.body_of(response)))
+        self._hunt = None  # which knows us: no circle is left for the garbage collector
+        crossed = self._hall.crossed(self._far, self._near, self.server.request, response)
+        self._hall.wire.respond(self.server, crossed)
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer: the next target."""
         self._hall.wire.failed(self._flow)
+        self._hall.journal.no_way(self.server.request, f"{self._flow}: {reason}")
+        assert self._hunt is not None, "an attempt was made"
         self._hunt.next(status, reason)
 
     def _exhausted(self, status: int, reason: str) -> None:
-        self._hall.journal.refused(self._server.request, self._server.flow, status, reason)
-        self._respond(status, self._near.response(self._server.request, status))
+        self._hall.journal.refused(self.server.request, self.server.flow, status, reason)
+        self.refuse(status, reason)
 
-    def _respond(self, status: int, response: Response) -> None:
-        self._hall.wire.respond(self._server, response)
+    # A request other than INVITE has no ACK, and a CANCEL for it has no effect (RFC 3261 9.2).
 
     def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
-        """Never: only an INVITE has an ACK."""
+        """Never."""
 
     def unacknowledged(self, transaction: ServerTransaction) -> None:
         """Never."""
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
-        """No effect (RFC 3261 9.2)."""
+        """No effect."""

@@ -9,149 +9,154 @@ from b2bua.call.invitation import Invitation
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.policy.routing import Go
 from b2bua.sip.message import Request, Response
+from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
+FORKS = 32  # early dialogs of one attempt, at most
+
 
 class Setup(Invitation):
     """Sets a call up. Each attempt has a far leg of its own: Call-ID, tag, branch, listener (S30)."""
 
-    __slots__ = ("_hunt", "_far", "_flow", "_first", "_started", "_given_up", "_attempts")
+    __slots__ = ("_hunt", "_uri", "_flow", "_pairs")
 
     def __init__(self, call: Call, near: Leg, server: ServerTransaction) -> None:
         super().__init__(call, near, server)
-        self._hunt: Hunt | None = None
-        self._far: Leg | None = None
+        self._hunt: Hunt | None = None  # from policy's answer until the call is answered or given up
+        self._uri: Uri = server.request.uri
         self._flow = server.flow
-        self._first = True  # no tag of this attempt's far side is known yet
-        self._started = False
-        self._given_up = False
-        self._attempts: dict[ClientTransaction, Leg] = {}
+        self._pairs: list[tuple[Leg, Leg]] = []  # the attempt's early dialogs, one for each tag of the far side
+
+    @property
+    def started(self) -> bool:
+        """Whether it is decided where it goes."""
+        return self._hunt is not None or self.server.answered
 
     def start(self, answer: Go) -> None:
         """Policy said where to: try the first target."""
-        if self._given_up:
-            return
         hall = self.call.hall
         self.call.rule = answer.rule
         self._hunt = Hunt(hall.wire, hall.journal, self.server.request, answer, self._attempt, self._exhausted)
         self._hunt.next()
 
     def _attempt(self, attempt: Attempt) -> None:
-        if self._given_up:
+        if self._hunt is None:
             return
         request, hall, call = self.server.request, self.call.hall, self.call
         far = hall.far_leg(request, attempt)
-        self._drop_attempt()
-        self._far, self._flow, self._first = far, attempt.flow, True
-        call.far, call.why = far, attempt.why
-        call.pairs = [(self.near, far)]
-        granted = hall.hiding(self.near, far).grant(request, far.listener.host)
-        body = far.body_of(request)
-        sent = far.request("INVITE", hall.hops_left(request), granted, body)
-        if not self._started:
-            self._started = True
+        granted, body = hall.across(self.near, far, request)
+        hall.book.part(self._pairs)
+        self.far, self._uri, self._flow = far, far.remote_target, attempt.flow
+        self._pairs = call.pairs = []
+        first, call.far, call.why = call.far is None, far, attempt.why
+        if first:
             hall.journal.started(call)
         call.note(far, True, "INVITE")
+        sent = far.request("INVITE", hall.hops_left(request), granted, body)
         self.client = hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
-        self._attempts[self.client] = far
-
-    def _drop_attempt(self) -> None:
-        for near, far in self.call.pairs:
-            self.call.hall.book.part(near)
-            self.call.hall.book.part(far)
 
     # The far side's answers
 
     def pair(self, response: Response) -> tuple[Leg, Leg]:
         """The early dialog of the response's To tag; a tag not seen before is a fork's, with a tag of ours for it."""
-        call = self.call
-        if not self._first:
-            for near, far in call.pairs:
-                if far.remote_tag == response.to.tag:
-                    if response.status >= 200:
-                        far.formed(response)  # RFC 3261 13.2.2.4: the 2xx settles the route set
-                    return near, far
-        assert self._far is not None, "a response comes to an attempt"
-        near, far = self.near, self._far
-        if not self._first:
-            near, far = near.fork(call.hall.wire.tokens), self._fork(far)
-            call.pairs.append((near, far))
-        self._first = False
-        far.flow = self._flow
-        far.formed(response)
+        tag, tokens = response.to_tag, self.call.hall.wire.tokens
+        for near, far in self._pairs:
+            if far.remote_tag == tag:
+                if response.status >= 200:
+                    far.formed(response)  # RFC 3261 13.2.2.4: the 2xx settles the route set
+                return near, far
+        far, near = self._new(response), self.near
+        if near.standing is not Standing.TRYING:  # our tag means another dialog already
+            near = Leg.of_request(self.server.request, self.server.flow, tokens)
         near.standing = far.standing = Standing.EARLY
-        call.hall.book.pair(call, near, far)
+        self._pairs.append((near, far))
+        self.call.hall.book.pair(self.call, near, far)
         return near, far
 
-    def _fork(self, far: Leg) -> Leg:
-        """The far leg of another tag: the fork is below us, so what we said of ourselves is the same (S28)."""
-        fork = far.fork(self.call.hall.wire.tokens)
-        fork.local_tag, fork.contact = far.local_tag, far.contact
-        return fork
+    def _new(self, response: Response) -> Leg:
+        """The far leg for a tag that was not seen before."""
+        far = self.far
+        assert far is not None, "a response comes to an attempt"
+        if self._pairs:
+            far = far.fork(self._uri, self._flow, self.call.hall.wire.tokens)
+        far.flow = self._flow
+        far.formed(response)
+        return far
 
-    def leg_of(self, transaction: ClientTransaction, response: Response) -> Leg:
-        """The leg of an attempt given up, or of a fork that answered second."""
-        far = self._attempts[transaction]
-        if far.remote_tag != response.to.tag:
-            far = self._fork(far) if far.remote_tag else far
-            far.flow = transaction.flow
+    def late(self, response: Response) -> Leg:
+        """A fork that answered second, or anybody after the end."""
+        far = next((far for _, far in self._pairs if far.remote_tag == response.to_tag), None)
+        if far is None:
+            far = self._new(response)
+        else:
             far.formed(response)
+        far.standing = Standing.CONFIRMED
         return far
 
     def provisional(self, response: Response) -> None:
-        """Ringing, progress: into the early dialog that it names, if it names one."""
+        """Ringing, progress: into the early dialog that it names."""
+        if len(self._pairs) == FORKS and all(far.remote_tag != response.to_tag for _, far in self._pairs):
+            return
         self.call.ringing()
-        near, far = self.pair(response) if response.to.tag else (self.near, self._far)
-        assert far is not None, "a response comes to an attempt"
+        near, far = self.pair(response)
         self.call.note(far, False, f"{response.status} INVITE")
         self.relay(near, far, response)
 
     def up(self, near: Leg, far: Leg) -> None:
         """The call is answered."""
-        self.near = near
+        self._hunt = None  # which knows us: no circle is left for the garbage collector
         self.call.answered(near, far)
+
+    def down(self, why: str) -> None:
+        """There is no call."""
+        self._hunt = None
+        self.call.end(why)
 
     def failure(self, status: int, response: Response) -> None:
         """503 goes on to the next target (S52); any other failure is the caller's answer (S29)."""
-        assert self._far is not None and self._hunt is not None, "a response comes to an attempt"
-        self.call.note(self._far, False, f"{status} INVITE")
-        if self._given_up:
-            return
+        assert self.far is not None, "a response comes to an attempt"
+        self.call.note(self.far, False, f"{status} INVITE")
+        if self._hunt is None:
+            return  # given up
         if status == 503:
             self.call.hall.wire.failed(self._flow)
             self._hunt.next(500, "the next hop answered 503")
             return
-        self._given_up = True
-        self.relay(self.near, self._far, response)
+        self._hunt = None
+        self.relay(self.near, self.far, response)
         self.call.end(f"refused with {status}")
 
-    def no_answer(self, status: int, reason: str) -> None:
+    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer, or no way there: the next target."""
-        if self._given_up or self._hunt is None:
-            return
-        self.call.hall.wire.failed(self._flow)
-        self.call.hall.journal.no_way(self.server.request, f"{self._flow}: {reason}")
-        self._hunt.next(status, reason)
+        if self._hunt is not None:
+            self.call.hall.wire.failed(self._flow)
+            self.call.hall.journal.no_way(self.server.request, f"{self._flow}: {reason}")
+            self._hunt.next(status, reason)
 
     def _exhausted(self, status: int, reason: str) -> None:
-        if not self._given_up:
+        if self._hunt is not None:
             self.refuse(status, reason)
+
+    # The end of it
 
     def refuse(self, status: int, why: str, reason: str = "") -> None:
         """There is no target for this call; `reason` is for the caller to read."""
-        self._given_up = True
+        self._hunt = None
         self.respond(self.near, self.near.response(self.server.request, status, reason=reason))
         self.call.end(why)
+
+    def take_back(self, cancel: Request) -> None:
+        """487 at once; a far side that answers all the same gets ACK and BYE (S27)."""
+        self.abandon(487, "cancelled", cancel)
+
+    def abandon(self, status: int, why: str, cancel: Request | None = None) -> None:
+        """Given up by the caller or by us: a final response to the near side, CANCEL to the far side."""
+        self.refuse(status, why)
+        self.cancel_far(cancel)
 
     def unanswered_too_long(self) -> None:
         """It rang for as long as the configuration allows (RFC 3261 16.6, timer C)."""
         self.abandon(408, "nobody answered in time")
-
-    def abandon(self, status: int, why: str, cancel: Request | None = None) -> None:
-        """Given up by the caller or by us."""
-        self._given_up = True
-        super().abandon(status, why, cancel)
-        self.call.end(why)

@@ -6,6 +6,7 @@ side sent comes in as `granted` headers, already judged by the hiding table.
 
 from __future__ import annotations
 
+from copy import copy
 from enum import Enum
 
 from b2bua.sip.address import Address
@@ -14,7 +15,7 @@ from b2bua.sip.message import Headers, Message, Request, Response
 from b2bua.sip.sdp import OwnedSdp
 from b2bua.sip.status import reason_of
 from b2bua.sip.tokens import Tokens
-from b2bua.sip.uri import DEFAULT_PORTS, Uri, parse_uri
+from b2bua.sip.uri import DEFAULT_PORTS, Uri
 from b2bua.transaction.transaction import ServerTransaction
 
 _CARRIES_CONTACT = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY"})
@@ -27,22 +28,25 @@ class Standing(Enum):
     TRYING = "trying"  # no tag of the far side yet
     EARLY = "early"
     CONFIRMED = "confirmed"
+    ENDING = "ending"  # our BYE waits for the ACK to our 2xx (RFC 3261 15)
     ENDED = "ended"
 
 
 class Leg:
     """One side of a call: ids, CSeq spaces, route set, remote target, listener (S15).
 
-    `local` and `remote` are the From/To values without tags. `flow` is the way to the remote target, None until it is
-    known or after the target changed.
+    `local` and `remote` are the From/To values without tags. `router` is the first URI of the route set, None without
+    one. `flow` is the way to the next hop, None until it is known or after that changed.
     """
 
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
-        "route_set", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
+        "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener, call_id: str, local: str, remote: str, tokens: Tokens, secure: bool) -> None:
+    def __init__(
+        self, listener: Listener, call_id: str, local: str, remote: str, target: Uri, tokens: Tokens, secure: bool
+    ) -> None:
         self.listener = listener
         self.flow: Flow | None = None
         self.source: Flow | None = None  # where the peer's last request came from
@@ -53,9 +57,10 @@ class Leg:
         self.local = local
         self.remote = remote
         self.local_cseq = 0
-        self.remote_cseq = 0
+        self.remote_cseq = -1  # 0 is a number that a peer may begin with (RFC 3261 8.1.1.5)
         self.route_set: list[str] = []
-        self.remote_target: Uri | None = None
+        self.router: Uri | None = None
+        self.remote_target = target
         self.secure = secure
         self.contact = listener.contact(tokens.word(), secure)
         self.standing = Standing.TRYING
@@ -64,42 +69,32 @@ class Leg:
     @classmethod
     def of_request(cls, request: Request, flow: Flow, tokens: Tokens) -> Leg:
         """The leg of a peer that calls us (RFC 3261 12.1.1)."""
-        routes = request.headers.get("Record-Route")
-        leg = cls(
-            flow.listener,
-            request.call_id,
-            _without_tag(request.to),
-            _without_tag(request.from_),
-            tokens,
-            request.uri_text.startswith("sips:") or bool(routes and routes[0].startswith("<sips:")),
-        )
+        routes = request.addresses("Record-Route")
+        # What makes no dialog may have any number of Contacts (RFC 3261 20.10), and none is for us to use.
+        contact = request.contact if request.method in _CARRIES_CONTACT else None
+        target = request.from_.uri if contact is None else _as_request_uri(contact.uri)  # no Contact: no dialog either
+        secure = request.uri.secure or bool(routes and routes[0].uri.secure)
+        local, remote = _without_tag(request.to), _without_tag(request.from_)
+        leg = cls(flow.listener, request.call_id, local, remote, target, tokens, secure)
         leg.source = flow
-        leg.remote_tag = request.from_.tag
+        leg.remote_tag = request.from_tag
         leg.remote_cseq = request.cseq[0]
-        if routes:
-            leg.route_set = [str(route) for route in request.addresses("Record-Route")]
-        contact = request.contact
-        if contact is not None:
-            leg.remote_target = contact.uri
+        leg._route(routes)
         return leg
 
     @classmethod
     def to_peer(cls, listener: Listener, local: str, remote: str, uri: Uri, tokens: Tokens) -> Leg:
         """The leg towards a peer that we call."""
-        leg = cls(listener, tokens.word(), local, remote, tokens, uri.secure)
-        leg.remote_target = uri
-        return leg
+        return cls(listener, tokens.word(), local, remote, uri, tokens, uri.secure)
 
-    def fork(self, tokens: Tokens) -> Leg:
-        """The same leg for another early dialog, told apart by our tag (S28)."""
-        leg = Leg(self.listener, self.call_id, self.local, self.remote, tokens, self.secure)
-        leg.flow = self.flow
-        leg.source = self.source
-        leg.remote_tag = self.remote_tag
+    def fork(self, uri: Uri, flow: Flow, tokens: Tokens) -> Leg:
+        """The leg of another answering device below us (S28): what we said to `uri` by `flow` was said to it too."""
+        leg = Leg(self.listener, self.call_id, self.local, self.remote, uri, tokens, self.secure)
+        leg.flow = flow
+        leg.local_tag = self.local_tag
         leg.local_cseq = self.local_cseq
-        leg.remote_cseq = self.remote_cseq
-        leg.route_set = list(self.route_set)
-        leg.remote_target = self.remote_target
+        leg.contact = self.contact
+        leg.sdp = copy(self.sdp)
         return leg
 
     # What we send
@@ -114,13 +109,16 @@ class Leg:
         return self._request("ACK", cseq, 70, granted, body)
 
     def _request(self, method: str, cseq: int, hops: int, granted: Headers | None, body: bytes) -> Request:
-        uri, routes = self._way()
-        to = f"{self.remote};tag={self.remote_tag}" if self.remote_tag else self.remote
+        uri = str(self.remote_target)
+        routes = self.route_set
+        if self.router is not None and not self.router.loose:
+            # RFC 3261 12.2.1.1: a strict router takes its own URI first, and ours last (S19).
+            uri, routes = str(_as_request_uri(self.router)), [*routes[1:], f"<{uri}>"]
         headers: Headers = {
             "Via": [],
             "Max-Forwards": [str(hops)],
             "From": [f"{self.local};tag={self.local_tag}"],
-            "To": [to],
+            "To": [f"{self.remote};tag={self.remote_tag}" if self.remote_tag else self.remote],
             "Call-ID": [self.call_id],
             "CSeq": [f"{cseq} {method}"],
         }
@@ -132,39 +130,19 @@ class Leg:
             headers.update(granted)
         return Request(method, uri, headers, body)
 
-    def _way(self) -> tuple[str, list[str]]:
-        """Request-URI and Route (RFC 3261 12.2.1.1), also through a strict router, whose URI goes first (S19)."""
-        target = str(self.remote_target)
-        if not self.route_set:
-            return target, []
-        first = self.next_hop
-        if first.loose:
-            return target, self.route_set
-        return str(first), [*self.route_set[1:], f"<{target}>"]
-
-    @property
-    def next_hop(self) -> Uri:
-        """The URI that our next request is sent to: the first route's, or the remote target."""
-        if self.route_set:
-            first = self.route_set[0]
-            return parse_uri(first[first.index("<") + 1 : first.index(">")])
-        assert self.remote_target is not None, "a leg is made with its target"
-        return self.remote_target
-
     def response(
         self, request: Request, status: int, granted: Headers | None = None, body: bytes = b"", reason: str = ""
     ) -> Response:
         """Our response to the peer's request, in this leg's identity (S43)."""
         of = request.headers
-        to = of["To"] if request.to.tag or status == 100 else [f"{of['To'][0]};tag={self.local_tag}"]
         headers: Headers = {"Via": of["Via"]}
-        if 100 < status < 300:
+        if status < 300:
             if request.method in _FORMS_DIALOG and "Record-Route" in of:
                 headers["Record-Route"] = of["Record-Route"]
             if request.method in _CARRIES_CONTACT:
                 headers["Contact"] = [self.contact]
         headers["From"] = of["From"]
-        headers["To"] = to
+        headers["To"] = of["To"] if request.to_tag else [f"{of['To'][0]};tag={self.local_tag}"]
         headers["Call-ID"] = of["Call-ID"]
         headers["CSeq"] = of["CSeq"]
         if granted:
@@ -172,41 +150,77 @@ class Leg:
         return Response(status, reason or reason_of(status), headers, body)
 
     def body_of(self, message: Message) -> bytes:
-        """The far side's body as this leg says it: a session description becomes the leg's own (S44)."""
+        """The far side's body as this leg says it: a session description becomes the leg's own (S44).
+
+        Malformed for a session description that cannot be read.
+        """
         body = message.body
         if not body:
             return body
         values = message.headers.get("Content-Type")
         return self.sdp.own(body, values[0]) if values else body
 
-    # What we learn
+    # Where it goes
+
+    @property
+    def next_hop(self) -> Uri:
+        """The URI that our next request is sent to: the first route's, or the remote target."""
+        return self.remote_target if self.router is None else self.router
+
+    def _route(self, routes: list[Address]) -> None:
+        self.route_set = [str(route) for route in routes]
+        self.router = routes[0].uri if routes else None
 
     def formed(self, response: Response) -> None:
         """A response with a tag makes the dialog: tag, route set and target are the peer's (RFC 3261 12.1.2)."""
-        self.remote_tag = response.to.tag
-        routes = response.headers.get("Record-Route")
-        self.route_set = [str(route) for route in reversed(response.addresses("Record-Route"))] if routes else []
-        self.retarget(response.contact)
-        self.flow = self.flow if self.keeps_flow() else None
+        before = self.next_hop
+        self.remote_tag = response.to_tag
+        routes = response.addresses("Record-Route")
+        if routes or self.router is not None:
+            routes.reverse()
+            self._route(routes)
+        contact = response.contact
+        if contact is not None:
+            self.remote_target = _as_request_uri(contact.uri)
+        self._keep_flow(before)
 
     def retarget(self, contact: Address | None) -> None:
         """The peer is to be reached here from now on (S18): only ever from the peer's own Contact."""
-        if contact is None or (self.remote_target is not None and str(contact.uri) == str(self.remote_target)):
-            return
-        self.remote_target = contact.uri
-        if not self.route_set:
-            self.flow = None
+        if contact is not None:
+            before = self.next_hop
+            self.remote_target = _as_request_uri(contact.uri)
+            self._keep_flow(before)
 
-    def keeps_flow(self) -> bool:
-        """Whether the flow that reached the peer is also the way to its next hop: the same address and port."""
-        hop, flow = self.next_hop, self.flow
-        if flow is None or hop.host != flow.host:
-            return False
-        return (hop.port or DEFAULT_PORTS[self.listener.transport]) == flow.port
+    def _keep_flow(self, before: Uri) -> None:
+        """The way stays as it is while it leads to the next hop, also to one with a name (S52)."""
+        flow, hop = self.flow, self.next_hop
+        if flow is not None and not leads(flow, hop) and _place(hop) != _place(before):
+            self.flow = None
 
     def repeats(self, request: Request) -> bool:
         """Whether a request's CSeq is no higher than what this leg has seen (RFC 3261 12.2.2)."""
         return request.cseq[0] <= self.remote_cseq
+
+
+def leads(flow: Flow, hop: Uri) -> bool:
+    """Whether a way that we took ends at the address and port that a URI names."""
+    transport = flow.listener.transport
+    if (hop.params.get("maddr") or hop.host) != flow.host or (hop.port or DEFAULT_PORTS[transport]) != flow.port:
+        return False
+    return transport == "tls" if hop.secure else hop.transport in ("", transport)
+
+
+def _place(uri: Uri) -> tuple[str, int | None, str, bool]:
+    """What of a URI decides where it leads (RFC 3263 4)."""
+    return (uri.params.get("maddr") or uri.host).lower(), uri.port, uri.transport, uri.secure
+
+
+def _as_request_uri(uri: Uri) -> Uri:
+    """A URI without what a Request-URI must not have (RFC 3261 19.1.1)."""
+    if not uri.headers and "method" not in uri.params:
+        return uri
+    params = {name: value for name, value in uri.params.items() if name != "method"}
+    return Uri(uri.scheme, uri.user, uri.host, uri.port, params, "", uri.password)
 
 
 def _without_tag(address: Address) -> str:

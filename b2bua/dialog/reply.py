@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
 from b2bua.sip.via import parse_via
 
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _ECHOED = ("Via", "From", "To", "Call-ID", "CSeq")
 
 
@@ -14,7 +17,7 @@ def reply(request: Request, status: int, tag: str = "", reason: str = "", more: 
     """A response to a request that `check_request` passed. `tag` goes on To unless there is one (not for 100)."""
     of = request.headers
     to = of["To"]
-    if tag and not request.to.tag:
+    if tag and not request.to_tag:
         to = [f"{to[0]};tag={tag}"]
     headers = {"Via": of["Via"], "From": of["From"], "To": to, "Call-ID": of["Call-ID"], "CSeq": of["CSeq"]}
     if more:
@@ -31,13 +34,15 @@ def reply_to_broken(request: Request, fault: Malformed, tag: str) -> Response | 
             headers[name] = values if name == "Via" else values[:1]
     if "Via" not in headers:
         return None
-    if "To" in headers and not request.to.tag:
+    if "To" in headers and not request.to_tag:
         headers["To"] = [f"{headers['To'][0]};tag={tag}"]
     # The reason phrase says which rule was broken: the peer's own log is where its fault is looked for.
     return Response(fault.status, f"{reason_of(fault.status)} - {fault.reason}", headers)
 
 
 def _sound(request: Request, name: str) -> bool:
+    if any(_CONTROL.search(value) for value in request.headers[name]):
+        return False
     try:
         if name == "Via":
             for value in request.values("Via"):

@@ -1,0 +1,94 @@
+"""An INVITE inside a call: hold, a new codec, a new address (RFC 3261 14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from b2bua.call.invitation import Invitation
+from b2bua.call.way import take
+from b2bua.dialog.leg import Leg
+from b2bua.sip.listener import Flow
+from b2bua.sip.message import Request, Response
+from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.call import Call
+
+
+class Reinvitation(Invitation):
+    """The one INVITE that is under way in an answered call, from its coming to the far side's final answer."""
+
+    __slots__ = ("_peer",)
+
+    def __init__(self, call: Call, near: Leg, peer: Leg, server: ServerTransaction) -> None:
+        super().__init__(call, near, server)
+        self.far = self._peer = peer
+
+    def start(self) -> None:
+        """Carry it across."""
+        take(self.call.hall.wire, self._peer, self._go, self._no_answer)
+
+    def _go(self, flow: Flow) -> None:
+        hall, request, peer = self.call.hall, self.server.request, self._peer
+        if self.server.answered:
+            return  # cancelled, or the call ended, while the way was looked up
+        granted, body = hall.across(self.near, peer, request)
+        self.call.note(peer, True, "INVITE")
+        self.client = hall.wire.send(peer.request("INVITE", hall.hops_left(request), granted, body), flow, self)
+
+    def pair(self, response: Response) -> tuple[Leg, Leg]:
+        """The dialog is the call's own; a 2xx refreshes both targets (RFC 3261 12.2.2, S18)."""
+        self.near.retarget(self.server.request.contact)
+        self._peer.retarget(response.contact)
+        return self.near, self._peer
+
+    def late(self, response: Response) -> Leg:
+        """The dialog is the call's own, and has had its BYE."""
+        return self._peer
+
+    def provisional(self, response: Response) -> None:
+        """Passed on as it is."""
+        self.call.note(self._peer, False, f"{response.status} INVITE")
+        self.relay(self.near, self._peer, response)
+
+    def up(self, near: Leg, far: Leg) -> None:
+        """Both sides have agreed anew."""
+        self.call.reinvitation = None
+
+    def down(self, why: str) -> None:
+        """The two sides do not have the same session any more."""
+        self.call.reinvitation = None
+        self.call.hang_up(why)
+
+    def failure(self, status: int, response: Response) -> None:
+        """The session stays as it was (RFC 3261 14.1), unless the far side says that there is none (S32)."""
+        self.call.reinvitation = None
+        self.call.note(self._peer, False, f"{status} INVITE")
+        if not self.server.answered:
+            self.relay(self.near, self._peer, response)
+        if status in (408, 481):
+            self.call.gone(f"the peer answers {status} to an INVITE")
+
+    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
+        """No answer came."""
+        self._no_answer(status, reason)
+
+    def _no_answer(self, status: int, reason: str) -> None:
+        """A far side that does not answer an INVITE is not there any more (RFC 3261 14.1)."""
+        self.call.reinvitation = None
+        if not self.server.answered:
+            self.respond(self.near, self.near.response(self.server.request, status))
+        if status == 408:
+            self.call.gone("the peer does not answer an INVITE")
+
+    def take_back(self, cancel: Request) -> None:
+        """The far side decides whether CANCEL came in time there too: both sides must agree on what the session is."""
+        if self.client is None:
+            self._no_answer(487, "cancelled")
+        else:
+            self.cancel_far(cancel)
+
+    def abandon(self) -> None:
+        """The call ends under it (RFC 3261 15.1.2)."""
+        self.respond(self.near, self.near.response(self.server.request, 487))
+        self.cancel_far()

@@ -1,0 +1,241 @@
+"""Several devices answer below us (S28): each tag of theirs is a dialog of its own on both sides."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from b2bua.call.setup import FORKS
+from b2bua.ops.phone import Dialog
+from b2bua.sip.message import Request, Response, parse
+from tests.world import World
+
+KEPT = ("Via", "From", "To", "Call-ID", "CSeq")
+
+
+def tags(dialog: Dialog, what: str) -> list[str]:
+    """The To tags of the responses of one kind that came."""
+    return [each.to_tag for each in dialog.heard if isinstance(each, Response) and f"{each.status} INVITE" == what]
+
+
+class Forks(SynchronousTestCase):
+    """One INVITE, several To tags."""
+
+    def setUp(self) -> None:
+        self.world = world = World()
+        self.talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        self.first = world.bob.talk
+        self.second = world.bob.fork(self.first)
+        self.first.ring()
+        self.second.ring()
+        world.settle()
+
+    def test_two_tags_for_two_tags(self) -> None:
+        """S28: two 180 with two tags: the caller sees two, none of them the callee's; each again is the same again."""
+        self.first.ring(183)
+        self.world.settle()
+        ringing = tags(self.talk, "180 INVITE")
+        self.assertEqual(len(set(ringing)), 2)
+        self.assertEqual(tags(self.talk, "183 INVITE"), ringing[:1])
+        self.assertFalse({self.first.local_tag, self.second.local_tag} & set(ringing))
+
+    def test_requests_go_by_tag(self) -> None:
+        """S28: UPDATE in either early dialog reaches the device with that tag, and the other way round."""
+        world = self.world
+        self.assertEqual((self.first.times("UPDATE"), self.second.times("UPDATE")), (0, 0))
+        one, other = world.alice.branch(self.talk, 1), world.alice.branch(self.talk, 2)
+        other.update()
+        world.settle()
+        self.assertEqual((self.first.times("UPDATE"), self.second.times("UPDATE")), (0, 1))
+        world.bob.says(200, to="UPDATE")
+        one.update()
+        world.settle()
+        self.assertEqual((self.first.times("UPDATE"), self.second.times("UPDATE")), (1, 1))
+        world.bob.says(200, to="UPDATE")
+        self.second.info("1")
+        world.alice.says(200)
+        world.settle()
+        self.assertEqual(other.times("INFO") + one.times("INFO"), 1)
+        self.assertEqual(self.second.times("200 INFO"), 1)
+
+    def test_cseq_begins_anew_in_each(self) -> None:
+        """RFC 3261 12.1.1: both early dialogs count on from the INVITE, whatever passed in the other before."""
+        world = self.world
+        one = world.alice.branch(self.talk, 1)
+        one.update()
+        world.bob.says(200, to="UPDATE")
+        world.bob.fork(self.first).ring()
+        world.settle()
+        third = world.alice.branch(self.talk, 3)
+        third.cseq = self.talk.cseq
+        third.update()
+        world.settle()
+        self.assertEqual((world.bob.talk.times("UPDATE"), third.times("500 UPDATE")), (1, 0))
+
+    def test_the_second_answers(self) -> None:
+        """S28: the 2xx has the tag of that early dialog; the call goes on there, the others are forgotten."""
+        world = self.world
+        world.alice.acks = False
+        self.second.answer()
+        world.settle()
+        self.assertEqual(tags(self.talk, "200 INVITE"), tags(self.talk, "180 INVITE")[1:])
+        self.assertEqual((self.first.times("ACK"), self.second.times("ACK")), (0, 1))
+        other, one = world.alice.branch(self.talk, 2), world.alice.branch(self.talk, 1)
+        world.alice.put(bytes(other.request("ACK", other.cseq)), other.way())
+        world.settle()
+        one.update()
+        world.settle()
+        self.assertEqual(one.times("481 UPDATE"), 1)
+        other.bye()
+        world.bob.says(200, to="BYE")
+        world.settle()
+        self.assertEqual(self.second.times("BYE"), 1)
+        world.bob.open.clear()
+        world.quiet()
+
+    def test_both_answer(self) -> None:
+        """S28: the second 2xx gets ACK and BYE by its own tag, and the caller never sees it."""
+        world = self.world
+        self.first.answer()
+        world.settle()
+        self.second.answer()
+        world.settle()
+        self.assertEqual(self.talk.times("200 INVITE"), 1)
+        self.assertEqual([self.second.times(each) for each in ("ACK", "BYE")], [1, 1])
+        self.assertEqual([self.first.times(each) for each in ("ACK", "BYE")], [1, 0])
+        world.bob.says(200, to="BYE")
+        bye = self.second.last("BYE")
+        assert isinstance(bye, Request)
+        self.assertEqual(bye.to_tag, self.second.local_tag)
+        world.wait(3)
+        self.assertEqual([self.second.times(each) for each in ("ACK", "BYE")], [1, 1])
+
+    def test_one_more_answers_that_never_rang(self) -> None:
+        """S28: a 2xx with a tag never seen, after the answer: ACK and BYE, by what it says of itself."""
+        world = self.world
+        self.second.answer()
+        world.settle()
+        third = world.bob.fork(self.first)
+        third.answer()
+        world.settle()
+        self.assertEqual([third.times(each) for each in ("ACK", "BYE")], [1, 1])
+        world.bob.says(200, to="BYE")
+        third.answer()  # its 2xx again
+        world.settle()
+        self.assertEqual([third.times(each) for each in ("ACK", "BYE")], [2, 1])
+
+    def test_only_a_new_tag_answers(self) -> None:
+        """A 2xx with a third tag, and nothing else: it is the call."""
+        world = self.world
+        third = world.bob.fork(self.first)
+        third.answer()
+        world.settle()
+        self.assertEqual(self.talk.times("200 INVITE"), 1)
+        third.bye()
+        world.alice.open.clear()
+        world.settle()
+        self.assertEqual(world.journal.lines[-1], "ended: the callee hung up")
+
+    def test_the_session_of_a_fork(self) -> None:
+        """S44: what a fork is told later has the session that its INVITE named, and the next version."""
+        world = self.world
+        self.second.answer()
+        world.settle()
+        other = world.alice.branch(self.talk, 2)
+        other.reinvite("sendonly")
+        world.settle()
+        invite, again = self.first.heard[0], self.second.last("INVITE")
+        origins = [each.body.split(b"\r\n")[1].split() for each in (invite, again)]
+        self.assertEqual(origins[0][1], origins[1][1])
+        self.assertEqual([int(each[2]) for each in origins], [1, 2])
+
+    def test_too_many(self) -> None:
+        """More early dialogs than any real fork has are not passed on; an answer still is."""
+        world = self.world
+        for _ in range(FORKS + 5):
+            world.bob.fork(self.first).ring()
+        world.settle()
+        self.assertEqual(len(set(tags(self.talk, "180 INVITE"))), FORKS)
+        self.first.ring(181)
+        world.settle()
+        self.assertEqual(self.talk.times("181 INVITE"), 1)
+        world.bob.talk.answer()
+        world.settle()
+        self.assertEqual(self.talk.times("200 INVITE"), 1)
+
+    def test_all_end_with_one_final(self) -> None:
+        """A failure ends every early dialog; nothing of them is left."""
+        world = self.world
+        world.bob.says(486)
+        world.settle()
+        self.assertEqual(self.talk.times("486 INVITE"), 1)
+        world.quiet()
+
+    def test_cancel_ends_them_all(self) -> None:
+        """One CANCEL, one 487; a device that answers all the same is hung up on."""
+        world = self.world
+        world.wires.lose("CANCEL", world.bob, times=9)
+        self.talk.cancel()
+        world.settle()
+        self.second.answer()
+        world.settle()
+        self.assertEqual([self.second.times(each) for each in ("ACK", "BYE")], [1, 1])
+        self.assertEqual([self.first.times(each) for each in ("ACK", "BYE")], [0, 0])
+        world.bob.says(200, to="BYE")
+        world.bob.open.clear()
+        world.quiet()
+
+
+class OddTags(SynchronousTestCase):
+    """Devices that do not tell themselves apart as RFC 3261 asks."""
+
+    def test_ringing_without_a_tag(self) -> None:
+        """A 180 without a tag, then 200 with one: what the caller gets has tags, and the call stands."""
+        world = World()
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        bob = world.bob.talk
+        tag, bob.local_tag = bob.local_tag, ""
+        ringing = Response(180, "Ringing", {n: v for n, v in bob.heard[0].headers.items() if n in KEPT})
+        world.bob.put(bytes(ringing), bob.flow)
+        world.settle()
+        bob.local_tag = tag
+        world.bob.says(200)
+        world.settle()
+        self.assertTrue(all(each.to_tag for each in talk.heard if isinstance(each, Response) and each.status > 100))
+        self.assertEqual(talk.times("180 INVITE"), 1)
+        bob.bye()
+        world.settle()
+        self.assertEqual(talk.times("BYE"), 1)
+        world.alice.says(200)
+        world.quiet()
+
+    def test_early_bye_where_the_ringing_had_no_tag(self) -> None:
+        """The caller knows our tag from the 180, and may hang up in that dialog."""
+        world = World()
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        ringing = Response(180, "Ringing", {n: v for n, v in world.bob.talk.heard[0].headers.items() if n in KEPT})
+        world.bob.put(bytes(ringing), world.bob.talk.flow)
+        world.settle()
+        talk.bye()
+        world.settle()
+        self.assertEqual((talk.times("200 BYE"), talk.times("487 INVITE")), (1, 1))
+        world.bob.open.clear()
+        world.quiet()
+
+    def test_an_answer_without_a_tag(self) -> None:
+        """RFC 2543 devices sent none (RFC 3261 12.1.2: "the value of the remote tag is null"): a call all the same."""
+        world = World()
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        kept = {n: v for n, v in world.bob.talk.heard[0].headers.items() if n in KEPT}
+        world.bob.put(bytes(Response(200, "OK", {**kept, "Contact": [world.bob.contact]})), world.bob.talk.flow)
+        world.settle()
+        ack = parse(world.bob.bytes_in[-1])
+        assert isinstance(ack, Request)
+        self.assertEqual((ack.method, ack.headers["To"]), ("ACK", ["<sip:bob@10.0.0.20>"]))
+        world.forget()
+        talk.bye()
+        world.settle()
+        self.assertEqual(world.story[:2], ["alice> BYE", "bob< BYE"])
