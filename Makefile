@@ -23,6 +23,11 @@ help:
 # otherwise make would end the picture with an error of its own. sh makes background jobs deaf to SIGINT; env undoes it.
 run: .venv/installed
 	@$(BIN)/b2bua development-certificate etc/tls
+	@echo 'To try, while it runs (Ctrl-C ends it):'
+	@echo '  two softphones calling each other through it, as the first lines of etc/b2bua.toml say'
+	@echo '  $(BIN)/b2bua explain etc/b2bua.toml sip:bob@127.0.0.1    which way a call would take, and why'
+	@echo '  telnet 127.0.0.1 5023, then help()                          what the bridge is doing'
+	@echo
 	@trap : INT; trap 'kill -TERM $$bridge' TERM HUP; \
 	env --default-signal=INT $(BIN)/twistd --nodaemon --pidfile= b2bua etc/b2bua.toml & bridge=$$!; \
 	wait $$bridge; status=$$?; \

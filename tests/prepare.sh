@@ -12,6 +12,7 @@ wanted=${*:-'
     ip:iproute2
     mandoc:mandoc
     telnet:inetutils-telnet
+    ssh:openssh-client
     openssl:openssl
 '}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

@@ -21,6 +21,8 @@ from b2bua.sip.message import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
+_RANK = {LogLevel.levelWithName(name): rank for rank, name in enumerate(LEVELS)}
+
 # Twisted says these of every socket; the bridge says what it listens on itself.
 _CHATTER = ("twisted.internet", "twisted.names", "twisted.protocols.tls", "twisted.conch", "log_legacy")
 
@@ -145,15 +147,14 @@ class LogObserver:
     def __init__(self, stream: Callable[[], IO[str]], form: str = "text", level: str = "info") -> None:
         self._stream = stream
         self._as_json = form == "json"
-        self._least = LEVELS.index(level)
+        self._least = _RANK[LogLevel.levelWithName(level)]
         self._second = (0, "")
 
     def __call__(self, event: dict[str, Any]) -> None:
         level: Any = event.get("log_level", LogLevel.info)
-        if LEVELS.index(level.name) < self._least:
+        if _RANK[level] < self._least:
             return
-        namespace = str(event.get("log_namespace", ""))
-        if level is LogLevel.info and namespace.startswith(_CHATTER):
+        if level is LogLevel.info and str(event.get("log_namespace", "")).startswith(_CHATTER):
             return
         line = self._json(event, level.name) if self._as_json else self._text(event, level.name)
         stream = self._stream()
@@ -174,7 +175,7 @@ class LogObserver:
     def _json(self, event: dict[str, Any], level: str) -> str:
         fields: dict[str, Any] = {"time": self._time(event), "level": level, "text": escaped(_message(event))}
         for name, value in event.items():
-            if name != "text" and not name.startswith("log_") and isinstance(value, (str, int, float)):
+            if name not in fields and not name.startswith("log_") and isinstance(value, (str, int, float)):
                 fields[name] = value
         if "log_failure" in event:
             fields["traceback"] = _traceback(event)

@@ -1,0 +1,128 @@
+"""`b2bua check CONFIG`: every mistake at once, what to be careful of, and where each next hop leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from twisted.internet.defer import Deferred
+
+from b2bua.call.wire import Wire
+from b2bua.config import Configuration, ConfigurationError, load
+from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
+from b2bua.ops.tables import counted, details, table
+from b2bua.ops.ways import NextHop, configured, follow, rows
+from b2bua.policy.interface import Kernel
+from b2bua.policy.routing import AUTO, Go, Rule
+from b2bua.sip.grammar import bracketed
+
+Say = Callable[[str], None]
+
+
+def read(path: str) -> Configuration:
+    """The configuration, with the files that only the manhole reads. Raises ConfigurationError with every mistake."""
+    configuration = load(path)
+    if configuration.manhole is not None:
+        from b2bua.ops.manhole import mistakes  # costs a tenth of a second, and not everybody has one
+
+        if found := mistakes(configuration):
+            raise ConfigurationError(found)
+    return configuration
+
+
+def say_mistakes(error: ConfigurationError, say: Say) -> None:
+    """Every mistake, a line each, and how many there are."""
+    for mistake in error.mistakes:
+        say(f"error: {mistake}")
+    say(counted(len(error.mistakes), "mistake"))
+
+
+def check(configuration: Configuration, wire: Wire, kernel: Kernel | None, say: Say) -> Deferred[None]:
+    """Say all that there is to say of a configuration that can be used. Waits for the names in next hops."""
+    say(f"Listeners\n{_listeners(configuration)}\n")
+    hops = configured(configuration.rules)
+    done: Deferred[None] = Deferred()
+    waited = len(hops)
+
+    def found(hop: NextHop) -> None:
+        nonlocal waited
+        waited -= 1
+        if waited == 0:
+            _say_all(configuration, wire, hops, kernel, say)
+            done.callback(None)
+
+    for hop in hops:
+        follow(wire, hop, found)
+    if not hops:
+        _say_all(configuration, wire, hops, kernel, say)
+        done.callback(None)
+    return done
+
+
+def _say_all(configuration: Configuration, wire: Wire, hops: list[NextHop], kernel: Kernel | None, say: Say) -> None:
+    for text in _rules(configuration.rules, hops, wire, kernel):
+        say(text)
+    if configuration.policy:
+        say(f"{configuration.policy} is asked before the rules. Where it sends a request is seen with b2bua explain.\n")
+    warnings = [str(warning) for warning in configuration.warnings]
+    warnings += [f"{configuration.path}: {text}" for text in _certificates(configuration) + _manhole(configuration)]
+    for hop in hops:
+        if hop.fault:
+            warnings.append(f"{configuration.path}: route {hop.rule}: {hop.uri} has no way out now: {hop.fault}")
+    for text in warnings:
+        say(f"warning: {text}")
+    say(f"{configuration.path}: no mistakes, {counted(len(warnings), 'warning')}")
+
+
+def _listeners(configuration: Configuration) -> str:
+    return table(
+        ("name", "zone", "transport", "bound to", "shown as"),
+        [
+            (each.name, each.zone, each.transport, f"{bracketed(each.address)}:{each.port}", each.sent_by)
+            for each in configuration.listeners
+        ],
+    )
+
+
+def _rules(rules: Iterable[Rule], hops: list[NextHop], wire: Wire, kernel: Kernel | None) -> Iterator[str]:
+    """Each rule with its next hops."""
+    for rule in rules:
+        lines = [f"Rule {rule.describe()}"]
+        if isinstance(rule.answer, Go) and not rule.answer.to:
+            send_from = rule.answer.send_from
+            sends = "the kernel's route decides" if send_from == AUTO else f"send_from {send_from}"
+            lines.append(f"  each request's own URI says where to; {sends}")
+        for hop in hops:
+            if hop.rule == rule.name:
+                lines += [f"  {hop.uri}", *_ways(hop, wire, kernel)]
+        yield "\n".join(lines) + "\n"
+
+
+def _ways(hop: NextHop, wire: Wire, kernel: Kernel | None) -> Iterator[str]:
+    if hop.lost:
+        yield details([("nowhere", hop.lost)], "    ")
+    for number, way in enumerate(hop.ways):
+        if number:
+            yield ""
+        yield details(rows(hop, way, wire.listeners, kernel), "    ")
+
+
+def _manhole(configuration: Configuration) -> list[str]:
+    if configuration.manhole is None:
+        return []
+    from b2bua.ops.manhole import warnings
+
+    return warnings(configuration)
+
+
+def _certificates(configuration: Configuration) -> list[str]:
+    """What an operator should know of certificates that can be used; each once, however many listeners show it."""
+    found: dict[str, None] = {}
+    tls = configuration.tls
+    for files in configuration.tls_files.values():
+        try:
+            held = ServerCertificates(files), ClientContexts(tls.ca, tls.verify, files.default)
+        except CertificateError as error:  # changed since the configuration was read
+            found[str(error)] = None
+            continue
+        found |= dict.fromkeys(warning for each in held for warning in each.warnings)
+    return list(found)

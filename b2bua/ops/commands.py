@@ -1,0 +1,323 @@
+"""What an operator can ask and do in the manhole. Every command prints and returns nothing.
+
+Where does a command get its numbers? From the hall, the switchboard and the routes of the running `Border`, which is on
+the `Desk` with what else all sessions share.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import resource
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from twisted.logger import Logger
+
+from b2bua.call.call import Call, Phase
+from b2bua.ops.desk import Desk, Say
+from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
+from b2bua.ops.ladder import ladder
+from b2bua.ops.legs import leg_rows, peer_of, way_of
+from b2bua.ops.log import escaped
+from b2bua.ops.tables import beside, counted, details, span, table
+from b2bua.ops.terminal import NARROWEST, Look
+from b2bua.sip.grammar import bracketed
+from b2bua.transaction.transaction import ClientTransaction
+
+SHOWN = 100  # rows of a table, unless more are asked for
+MANY = 3  # arguments that may be left out: help() does not name so many
+
+
+class NoSuchCall(Exception):
+    """A call's id that none has; the text is for the operator."""
+
+
+class Command:
+    """One command as the session has it: what it cannot do is said, not raised; named without brackets, it says how."""
+
+    __slots__ = ("_method", "_say", "called", "bare")
+
+    def __init__(self, name: str, method: Callable[..., None], say: Say) -> None:
+        self._method = method
+        self._say = say
+        self.called = _called(name, method)
+        self.bare = not inspect.signature(method).parameters
+
+    def __call__(self, *arguments: Any, **named: Any) -> None:
+        try:
+            self._method(*arguments, **named)
+        except NoSuchCall as error:
+            self._say(str(error))
+
+    def __repr__(self) -> str:
+        return f"{self.called}: {inspect.getdoc(self._method)}"
+
+
+class Commands:
+    """The commands of one session. `say` prints; `later` prints too, but when no command is running.
+
+    `width` tells how many columns the terminal has. `leave` ends the session.
+    """
+
+    NAMES: ClassVar = (
+        "calls", "show", "ladder", "trace", "untrace", "hangup", "transactions", "listeners", "explain", "stats",
+        "drain", "undrain", "help", "quit",
+    )  # fmt: skip
+    # Whose first argument is a call's id.
+    OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
+    log = Logger()
+
+    def __init__(
+        self,
+        desk: Desk,
+        say: Say,
+        later: Say,
+        width: Callable[[], int],
+        leave: Callable[[], None],
+        user: str = "",
+    ) -> None:
+        self.user = user or "somebody"
+        self._desk = desk
+        self._border = desk.border
+        self._hall = desk.border.hall
+        self._board = desk.border.switchboard
+        self._tracer = desk.tracer
+        self._say = say
+        self._later = later
+        self._width = width
+        self._leave = leave
+
+    def namespace(self) -> dict[str, Any]:
+        """What a session finds by name: the commands, and the border for whoever wants to look deeper."""
+        commands = {name: Command(name, method, self._say) for name, method in self._methods()}
+        return {**commands, "border": self._border}
+
+    def _methods(self) -> list[tuple[str, Callable[..., None]]]:
+        methods: Sequence[Callable[..., None]] = (
+            self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.transactions,
+            self.listeners, self.explain, self.stats, self.drain, self.undrain, self.help, self.quit,
+        )  # fmt: skip
+        return list(zip(self.NAMES, methods, strict=True))
+
+    def call_ids(self) -> list[str]:
+        """The ids of all calls, for completion."""
+        return [call.id for call in self._hall.book]
+
+    # Looking
+
+    def calls(self, match: str = "", limit: int = SHOWN) -> None:
+        """The calls there are; with a text, those that have it in id, phase, caller, callee or a listener's name."""
+        now = self._board.now()
+        rows = []
+        for call in self._hall.book:
+            row = (
+                call.id,
+                call.phase.value,
+                span(now - call.created),
+                call.near.remote,
+                call.far.remote if call.far is not None else call.near.local,
+                call.near.listener.name,
+                call.far.listener.name if call.far is not None else "",
+            )
+            if match in " ".join(map(str, row)):
+                rows.append(row)
+        if rows:
+            self._say(table(("id", "phase", "age", "from", "to", "in", "out"), rows[-limit:]))
+        more = f", the last {limit} of them above" if len(rows) > limit else ""
+        self._say(f"{counted(len(rows), 'call')}{more}")
+
+    def show(self, call_id: str) -> None:
+        """One call: both legs side by side, its rule, and why it leaves where it does."""
+        call = self._call(call_id)
+        now = self._board.now()
+        answered = span((call.ended_at or now) - call.answered_at) if call.answered_at else ""
+        ended = f": {call.ending}" if call.phase is Phase.ENDED else ""
+        head = [
+            ("call", call.id),
+            ("phase", call.phase.value + ended),
+            ("age", f"{span(now - call.created)}{f', answered {answered}' if answered else ''}"),
+            ("rule", call.rule),
+            ("why", call.why),
+        ]
+        if len(call.pairs) > 1:
+            head.append(("forks", f"{len(call.pairs)} early dialogs, the first one below"))
+        if call.id in self._tracer:
+            head.append(("trace", "on"))
+        self._say(details(head, width=self._width()))
+        near, far = leg_rows(call.near), leg_rows(call.far)
+        rows = [(name, left, right) for (name, left), (_, right) in zip(near, far, strict=True)]
+        self._say("\n" + beside(("caller's leg", "callee's leg"), rows, self._width()))
+
+    def ladder(self, call_id: str) -> None:
+        """One call's messages in time: caller, bridge, callee."""
+        call = self._call(call_id)
+        near, far = call.near, call.far
+        sent_by = f"{near.listener.sent_by} | {far.listener.sent_by if far is not None else '-'}"
+        heads = (("caller", way_of(near)), ("bridge", sent_by), ("callee", way_of(far)))
+        self._say(ladder(call.history, heads, Look(max(NARROWEST, self._width()), colour=True)))
+
+    def transactions(self, match: str = "", limit: int = SHOWN) -> None:
+        """The transactions there are; with a text, those that have it in a column."""
+        rows = []
+        for each in self._board.transactions:
+            side = "client" if isinstance(each, ClientTransaction) else "server"
+            row = (side, each.method, each.state.name.lower(), each.flow.listener.name, peer_of(each.flow),
+                   each.request.call_id, each.request.via.branch)  # fmt: skip
+            if match in " ".join(row):
+                rows.append(row)
+        if rows:
+            self._say(table(("side", "method", "state", "listener", "peer", "Call-ID", "branch"), rows[:limit]))
+        more = f", the first {limit} of them above" if len(rows) > limit else ""
+        self._say(f"{counted(len(rows), 'transaction')}{more}")
+
+    def listeners(self) -> None:
+        """Our sockets: where each is bound, what it shows of itself, and how many calls use it."""
+        used: Counter[str] = Counter()
+        for call in self._hall.book:
+            used.update(leg.listener.name for leg in (call.near, call.far) if leg is not None)
+        rows = [
+            (each.name, each.zone, each.transport, f"{bracketed(each.address)}:{each.port}", each.sent_by,
+             each.device, used[each.name])
+            for each in self._board.listeners
+        ]  # fmt: skip
+        self._say(table(("name", "zone", "transport", "bound to", "shown as", "device", "calls"), rows))
+
+    def explain(
+        self,
+        uri: str,
+        zone: str = "",
+        listener: str = "",
+        method: str = "INVITE",
+        source: str = "",
+        headers: Sequence[str] = (),
+    ) -> None:
+        """What would become of a request to a URI: rule, listener, route, Via and Contact. Nothing is sent."""
+        question = Question(uri, method, zone, listener, source, [headers] if isinstance(headers, str) else headers)
+        routes = self._border.routes
+        try:
+            asked = explain(self._border.configuration, self._board, question, routes.lookup if routes else None)
+        except CannotAsk as error:
+            self._say(str(error))
+            return
+        told = self._say
+        if not asked.called:
+            self._say("looking up names ...")
+            told = self._later
+
+        def tell(explanation: Explanation) -> None:
+            told(explanation.text())
+            if self._hall.draining:
+                told("\nThe bridge is draining: until undrain() every new call is answered 503")
+
+        def failed(failure: Any) -> None:
+            told(f"it cannot be explained: {failure.getErrorMessage()}")
+
+        asked.addCallback(tell).addErrback(failed)
+
+    def stats(self) -> None:
+        """Numbers: calls, transactions, streams, timers, memory, uptime."""
+        phases = Counter(call.phase for call in self._hall.book)
+        transactions = Counter(isinstance(each, ClientTransaction) for each in self._board.transactions)
+        streams = len(self._board.connections) if self._board.connections is not None else 0
+        routes = self._border.routes
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        rows = [
+            ("calls", ", ".join(f"{phases[phase]} {phase.value}" for phase in Phase)),
+            ("draining", "yes: new calls are answered 503" if self._hall.draining else "no"),
+            ("traced calls", len(self._tracer)),
+            ("transactions", f"{transactions[True]} client, {transactions[False]} server"),
+            ("streams", streams),
+            ("dropped responses", f"{self._board.dropped} that answered nothing of ours"),
+            ("timers", len(self._board.wheel)),
+            ("remembered routes", len(routes) if routes is not None else "the kernel cannot be asked"),
+            ("memory", f"{_resident() / 1e6:.1f} MB resident, {usage.ru_maxrss * 1024 / 1e6:.1f} MB at most"),
+            ("processor time", f"{usage.ru_utime + usage.ru_stime:.1f} s"),
+            ("uptime", span(self._board.now() - self._desk.started)),
+        ]
+        self._say(details(rows))
+
+    # Doing
+
+    def hangup(self, call_id: str) -> None:
+        """End one call: BYE on both sides, or a refusal and CANCEL while it is not answered."""
+        call = self._call(call_id)
+        if call.phase is Phase.ENDED:
+            self._say(f"call {call.id} has ended already: {call.ending}")
+            return
+        self.log.info("{user} hangs up call {call}", user=self.user, call=call.id)
+        call.hang_up("hung up from the manhole")
+        self._say(f"call {call.id} is hung up")
+
+    def trace(self, call_id: str = "", here: bool = True) -> None:
+        """Every message of one call from now on, to the log and to this terminal (here=False: the log only)."""
+        if not call_id:
+            self._say("\n".join(f"traced: {each}" for each in self._tracer) or "no call is traced")
+            return
+        call = self._call(call_id)
+        self._tracer.start(call, self._later if here else None)
+        self._say(f"call {call.id} is traced until it ends or untrace({call.id!r})")
+
+    def untrace(self, call_id: str = "") -> None:
+        """Trace a call no longer; without an id, none at all."""
+        stopped = [each for each in self._tracer if each.startswith(call_id) and self._tracer.stop(each)]
+        self._say("\n".join(f"no longer traced: {each}" for each in stopped) or "no such call is traced")
+
+    def drain(self, then_stop: bool = False) -> None:
+        """Refuse new calls with 503; those that are up go on. With then_stop=True the bridge ends with the last."""
+        drain = self._desk.drain
+        self.log.info("{user} drains the bridge: no new calls; {left} go on", user=self.user, left=drain.left)
+        after = ", then the bridge ends" if then_stop else ""
+        self._say(f"draining: no new calls; {counted(drain.left, 'call')} to wait for{after}; undrain() takes it back")
+        drain.begin(then_stop, self._later)
+
+    def undrain(self) -> None:
+        """Take new calls again."""
+        if self._hall.draining:
+            self._desk.drain.end()
+            self.log.info("{user} lets the bridge take new calls again", user=self.user)
+        self._say("new calls are taken")
+
+    def help(self, command: object = None) -> None:
+        """This list; help(calls) tells of one command."""
+        if command is not None:
+            about = (
+                repr(command) if isinstance(command, Command) else inspect.getdoc(command) or "nothing is known of it"
+            )
+            self._say("\n".join(map(escaped, about.splitlines())))
+            return
+        lines = [(_called(name, method, MANY), inspect.getdoc(method)) for name, method in self._methods()]
+        self._say(details(lines, width=self._width()))
+        self._say("\nIds may be cut short where they are unique; TAB completes names and ids. Ctrl-D ends the session.")
+        self._say("This is Python, inside the bridge: border is the running service.")
+
+    def quit(self) -> None:
+        """End this session."""
+        self._leave()
+
+    def _call(self, call_id: str) -> Call:
+        call = self._hall.book.call(str(call_id))
+        if call is None:
+            raise NoSuchCall(f"no call has the id {call_id}, or more than one begins so; calls() lists them")
+        return call
+
+
+def _called(name: str, method: Callable[..., None], many: int = 99) -> str:
+    """`show(call_id)`: how a command is called; what may be left out is in square brackets, dots where it is `many`."""
+    parameters = inspect.signature(method).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty]
+    others = [each.name for each in parameters if each.default is not each.empty]
+    if len(others) >= many:
+        others = ["..."]
+    inner = ", ".join(needed) + (f"[{', ' * bool(needed)}{', '.join(others)}]" if others else "")
+    return f"{name}({inner})"
+
+
+def _resident() -> int:
+    """Octets of memory in use now."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -1,0 +1,55 @@
+"""One leg of a call in words, for `show`, and the way by which its peer is reached."""
+
+from __future__ import annotations
+
+from b2bua.dialog.leg import Leg
+from b2bua.net.transports.stream import Stream
+from b2bua.sip.grammar import bracketed
+from b2bua.sip.listener import Flow
+
+
+def leg_rows(leg: Leg | None) -> list[tuple[str, object]]:
+    """One leg for `show`; dashes where there is none yet."""
+    if leg is None:
+        return [(name, "") for name in _LEG]
+    values = (
+        leg.listener.name,
+        f"{leg.listener.transport} {leg.listener.sent_by}, zone {leg.listener.zone}",
+        leg.standing.value,
+        leg.call_id,
+        leg.local_tag,
+        leg.remote_tag,
+        leg.local,
+        leg.remote,
+        leg.local_cseq,
+        leg.remote_cseq if leg.remote_cseq >= 0 else "",
+        leg.contact,
+        leg.remote_target if leg.remote_target is not None else "",
+        ", ".join(leg.route_set) or "none",
+        way_of(leg),
+    )
+    return list(zip(_LEG, values, strict=True))
+
+
+_LEG = (
+    "listener", "shown as", "dialog", "Call-ID", "our tag", "peer's tag", "we are", "peer is", "our CSeq",
+    "peer's CSeq", "our Contact", "peer's target", "route set", "flow",
+)  # fmt: skip
+
+
+def way_of(leg: Leg | None) -> str:
+    """How a leg's peer is reached."""
+    flow = leg and (leg.flow or leg.source)
+    return f"{peer_of(flow)}{_stream(flow)}" if flow else ""
+
+
+def peer_of(flow: Flow) -> str:
+    return f"{flow.listener.transport}:{bracketed(flow.host)}:{flow.port}"
+
+
+def _stream(flow: Flow) -> str:
+    """Whose connection a stream flow goes by."""
+    if not isinstance(flow.connection, Stream):
+        return ""
+    made = "our connection" if flow.connection.outbound else "the peer's connection"
+    return f" ({made}{'' if flow.connection.alive else ', gone'})"

@@ -1,0 +1,282 @@
+"""The bridge as a Twisted service: `twistd -n b2bua etc/b2bua.toml`.
+
+`assemble` puts the rooms together, with the clock, the entropy and the kernel as arguments; `Border` gives it sockets.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import IO, Any, cast
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from b2bua.call.hall import Hall
+from b2bua.call.wire import Journal
+from b2bua.config import Configuration, ConfigurationError
+from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
+from b2bua.net.connections import Connections
+from b2bua.net.kernel import KernelRoutes
+from b2bua.net.names import Names
+from b2bua.net.nameservers import Nameservers
+from b2bua.net.resolver import Resolver
+from b2bua.net.switchboard import Switchboard
+from b2bua.net.transports import tcp, tls
+from b2bua.net.transports.udp import UdpSocket
+from b2bua.net.wheel import Clock, Wheel
+from b2bua.ops.check import read
+from b2bua.ops.log import CallLog, LogObserver
+from b2bua.ops.next_hops import NextHopWatch
+from b2bua.policy.interface import Interfaces, Kernel
+from b2bua.sip.grammar import bracketed
+from b2bua.sip.listener import Listener
+from b2bua.sip.tokens import Tokens
+from b2bua.transaction.machine import State
+
+# The bridge frees what it no longer needs by counting references; the collector is for the rare circle. With Python's
+# defaults it would walk through all that is alive many times a second.
+GARBAGE = (50_000, 20, 50)
+FAREWELL = 2.0  # seconds that BYEs may take when the bridge stops
+WAITING = frozenset({State.CALLING, State.HELD, State.TRYING, State.PROCEEDING})
+
+
+def assemble(
+    configuration: Configuration,
+    clock: Clock,
+    entropy: Callable[[int], bytes],
+    kernel: Kernel | None,
+    resolver: Resolver,
+    journal: Journal,
+) -> tuple[Switchboard, Hall]:
+    """The rooms, put together, without a socket yet."""
+    switchboard = Switchboard(
+        Wheel(clock),
+        configuration.timers,
+        Tokens(entropy),
+        Interfaces(configuration.listeners, configuration.networks),
+        kernel,
+        resolver,
+        journal,
+    )
+    hall = Hall(
+        switchboard,
+        journal,
+        configuration.zones,
+        configuration.hiding_tables(),
+        configuration.rules,
+        configuration.script,
+        configuration.call,
+    )
+    switchboard.hall = hall
+    switchboard.product = configuration.user_agent
+    return switchboard, hall
+
+
+class Border(Service):
+    """The bridge with its sockets."""
+
+    log = Logger(namespace="b2bua")
+
+    def __init__(self, configuration: Configuration, reactor: Any, journal: Journal | None = None) -> None:
+        self.configuration = configuration
+        self.routes = _kernel_routes(reactor)
+        self.names = Names(Nameservers(reactor, configuration.dns).ask, reactor)
+        self.resolver = Resolver(self.names, reactor)
+        self.certificates = {name: ServerCertificates(files) for name, files in configuration.tls_files.items()}
+        self.contexts = {
+            name: ClientContexts(configuration.tls.ca, configuration.tls.verify, files.default)
+            for name, files in configuration.tls_files.items()
+        }
+        kernel = self.routes.lookup if self.routes is not None else None
+        self.switchboard, self.hall = assemble(
+            configuration, reactor, os.urandom, kernel, self.resolver, journal or CallLog()
+        )
+        self.connections = Connections(reactor, self.switchboard, self.contexts)
+        self.switchboard.connections = self.connections
+        self.next_hops = NextHopWatch(self.switchboard, configuration.rules)
+        self._reactor = reactor
+        self._ports: list[Any] = []
+        self._hurried = False
+
+    def privilegedStartService(self) -> None:
+        """Bind every listener: all of them, or none."""
+        switchboard, reactor = self.switchboard, self._reactor
+        try:
+            for listener in self.configuration.listeners:
+                if listener.transport == "udp":
+                    socket = UdpSocket(listener, switchboard.received, switchboard.unreachable, reactor)
+                    socket.startListening()
+                    switchboard.sockets[listener.name] = socket
+                    self._ports.append(socket)
+                elif listener.transport == "tcp":
+                    self._ports.append(tcp.listen(reactor, listener, self.connections))
+                else:
+                    certificates = self.certificates[listener.name]
+                    self._ports.append(tls.listen(reactor, listener, self.connections, certificates))
+        except CannotListenError as error:
+            why = getattr(error.socketError, "strerror", None) or error.socketError
+            sys.stderr.write(f"b2bua: listener {listener.name}: cannot listen on {_bound(listener)}: {why}\n")
+            for port in self._ports:
+                port.stopListening()
+            raise SystemExit(1)
+
+    def startService(self) -> None:
+        """Say what is open."""
+        if not self._ports:
+            self.privilegedStartService()
+        super().startService()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
+        for warning in (*self.configuration.warnings, *self._certificate_warnings()):
+            self.log.warn("{caution}", caution=str(warning))
+        for listener in self.configuration.listeners:
+            self.log.info(
+                "listening: {name} ({zone}) {transport} {address}",
+                name=listener.name,
+                zone=listener.zone,
+                transport=listener.transport,
+                address=_bound(listener),
+            )
+        self.next_hops.look()
+        if self.routes is not None:
+            self.routes.on_change.append(self.next_hops.look)
+
+    def _certificate_warnings(self) -> list[str]:
+        """Each once, however many listeners show the same certificate."""
+        found = [warning for each in self.certificates.values() for warning in each.warnings]
+        found += [warning for each in self.contexts.values() for warning in each.warnings]
+        return list(dict.fromkeys(found))
+
+    def reload(self) -> None:
+        """Read the certificates anew (SIGHUP, S51); connections that stand are not touched."""
+        for name, certificates in self.certificates.items():
+            try:
+                certificates.reload()
+                self.contexts[name].reload()
+            except CertificateError as error:
+                self.log.error("certificates of {listener} stay as they were: {error}", listener=name, error=str(error))
+        for warning in self._certificate_warnings():
+            self.log.warn("{caution}", caution=warning)
+        self.log.info("certificates read anew")
+
+    def stop(self) -> None:
+        """End the process in good order; asked a second time, without waiting for anybody's answer."""
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._hurried = True
+
+    def stopService(self) -> Deferred[Any]:
+        """End every call with BYE on both sides, wait a little for the answers, and close."""
+        super().stopService()
+        self.hall.draining = True
+        self.hall.hang_up_all("the bridge is stopping")
+        done: Deferred[None] = Deferred()
+        self._farewell(self._reactor.seconds() + FAREWELL, done)
+        return done.addCallback(lambda _: self._close())
+
+    def _farewell(self, until: float, done: Deferred[None]) -> None:
+        waiting = any(each.state in WAITING for each in self.switchboard.transactions)
+        if waiting and not self._hurried and self._reactor.seconds() < until:
+            self._reactor.callLater(0.05, self._farewell, until, done)
+        else:
+            done.callback(None)
+
+    def _close(self) -> Deferred[Any]:
+        self.connections.close()
+        self.switchboard.wheel.stop()
+        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        self._ports.clear()
+        self.names.stop()
+        if self.routes is not None:
+            self.routes.close()
+        return gatherResults(closing)
+
+
+def _bound(listener: Listener) -> str:
+    return f"{bracketed(listener.address)}:{listener.port}"
+
+
+def _kernel_routes(reactor: Any) -> KernelRoutes | None:
+    try:
+        return KernelRoutes(reactor)
+    except OSError as error:
+        Border.log.warn("the kernel's routes cannot be read: {error}; automatic interface choice refuses", error=error)
+        return None
+
+
+class Options(usage.Options):
+    """What stands behind `twistd b2bua`."""
+
+    synopsis = "CONFIG"
+    longdesc = "Carries SIP calls between networks and hides each from the other. CONFIG is a file as in b2bua.toml(5)."
+
+    def parseArgs(self, config: str) -> None:  # type: ignore[override]  # usage.Options takes them by number
+        self["config"] = config
+
+    def postOptions(self) -> None:
+        """Every mistake is said here, before anything is bound."""
+        try:
+            self["configuration"] = read(self["config"])
+        except ConfigurationError as error:
+            count = len(error.mistakes)
+            raise usage.UsageError(f"{count} mistake{'s' if count > 1 else ''} in the configuration:\n{error}")
+
+
+class Bridge(MultiService):
+    """The whole tree: the border and the manhole."""
+
+    def __init__(self, configuration: Configuration, parent: Any) -> None:
+        super().__init__()
+        self._observer = LogObserver(_log_stream(parent), configuration.log.format, configuration.log.level)
+
+    def setServiceParent(self, parent: Any) -> None:
+        if hasattr(parent, "setComponent"):  # the application: its log is ours, where and how twistd was told
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+
+def _log_stream(parent: Any) -> Callable[[], IO[str]]:
+    """Where twistd was told to log: its --logfile, or standard output."""
+    path = (parent or {}).get("logfile")
+    if not path or path == "-":
+        return lambda: sys.__stdout__ or sys.stderr
+    file: Any = LogFile.fromFullPath(path, rotateLength=None)
+    return lambda: file
+
+
+def makeService(options: Options) -> MultiService:
+    """The service that twistd runs."""
+    from twisted.internet import reactor
+
+    configuration, loop = options["configuration"], cast(Any, reactor)
+    bridge = Bridge(configuration, options.parent)
+    border = Border(configuration, loop)
+    border.setServiceParent(bridge)
+    if configuration.manhole is not None:
+        from b2bua.ops.manhole import ManholeService
+
+        ManholeService(border, configuration.manhole, loop).setServiceParent(bridge)
+    loop.callWhenRunning(_obey_signals, border, loop)
+    return bridge
+
+
+def _obey_signals(border: Border, loop: Any) -> None:
+    """SIGINT and SIGTERM end the bridge with BYEs, a second one without waiting; SIGHUP reads the certificates anew."""
+    for number, action in ((signal.SIGINT, border.stop), (signal.SIGTERM, border.stop), (signal.SIGHUP, border.reload)):
+        signal.signal(number, partial(_from_outside, loop, action))
+
+
+def _from_outside(loop: Any, action: Callable[[], None], number: int, frame: object) -> None:
+    """A signal may come in the middle of anything: what it asks for is done by the reactor."""
+    loop.callFromThread(action)
