@@ -32,7 +32,7 @@ name = "public"
 [[zone]]
 name = "private"
 [[listener]]
-name = "public"
+name = "public-udp"
 zone = "public"
 transport = "udp"
 address = "192.0.2.1"
@@ -162,6 +162,11 @@ class TestRoutes(OnMachines):
         ]
         return "".join(parts)
 
+    async def ip(self, net: Namespace, words: str, phone: Phone) -> None:
+        """`ip WORDS` on the bridge's machine. It hears of it before it answers OPTIONS, or in the same turn."""
+        net.ip(words)
+        await self.succeeds(phone.ask("OPTIONS", "sip:192.0.2.1:5060"))
+
     async def moves(self, transport: str, prefix: str, ways: tuple[str, str], bob_at: str) -> None:
         """A route is added, another put before it, changed and withdrawn: each next call follows, the others stay."""
         net, public, far = self.networks()
@@ -179,32 +184,32 @@ class TestRoutes(OnMachines):
         self.assertEqual(bob.bytes_in, [])
 
         # Added.
-        net.ip(f"route add {prefix} {by_east} metric 100")
+        await self.ip(net, f"route add {prefix} {by_east} metric 100", alice)
         first = await self.call(alice, bob, uri)
         self.assert_by(first[1], east)
 
         # A better one, while the first call runs: the next call goes there, the first one stays.
-        net.ip(f"route add {prefix} {by_west} metric 50")
+        await self.ip(net, f"route add {prefix} {by_west} metric 50", alice)
         second = await self.call(alice, bob, uri)
         self.assert_by(second[1], west)
         await self.succeeds(first[0].reinvite("sendonly"))
         self.assert_by(first[1], east)
 
         # Changed.
-        net.ip(f"route del {prefix} metric 100")
-        net.ip(f"route replace {prefix} {by_east} metric 50")
+        await self.ip(net, f"route del {prefix} metric 100", alice)
+        await self.ip(net, f"route replace {prefix} {by_east} metric 50", alice)
         third = await self.call(alice, bob, uri)
         self.assert_by(third[1], east)
         await self.succeeds(second[0].reinvite("sendonly"))
         self.assert_by(second[1], west)
 
         # Withdrawn: refused again; nothing goes by another network.
-        net.ip(f"route del {prefix} metric 50")
+        await self.ip(net, f"route del {prefix} metric 50", alice)
         self.assertEqual((await self.refused(alice, uri)).status, 503)
         self.assertEqual(len(bob.dialogs), 3)
 
         # The calls are as they were.
-        net.ip(f"route add {prefix} {by_west}")
+        await self.ip(net, f"route add {prefix} {by_west}", alice)
         for near, callee in (first, second, third):
             await self.hang_up(near, callee)
         await self.stop()
@@ -231,9 +236,9 @@ class TestRoutes(OnMachines):
         await self.start(net, self.configuration("udp", "10.1.0.1", "10.2.0.1", "sip:198.51.100.5:5060"))
         alice = self.phone(public, "alice", "192.0.2.2")
         bob = self.phone(far, "bob", "198.51.100.5", port=5060)
-        net.ip("route add 198.51.100.0/24 via 10.1.0.2")
+        await self.ip(net, "route add 198.51.100.0/24 via 10.1.0.2", alice)
         near, callee = await self.call(alice, bob, "sip:bob@192.0.2.1:5060")
-        net.ip("route replace 198.51.100.0/24 via 10.2.0.2")
+        await self.ip(net, "route replace 198.51.100.0/24 via 10.2.0.2", alice)
         await self.succeeds(callee.reinvite("sendonly"))
         answer = callee.last("200 INVITE")
         assert answer.contact is not None, "a 200 has a Contact"
@@ -247,7 +252,7 @@ class TestRoutes(OnMachines):
         await self.start(net, self.configuration("udp", "10.1.0.1", "10.2.0.1", "sip:198.51.100.5:5060"))
         alice = self.phone(public, "alice", "192.0.2.2")
         bob = self.phone(far, "bob", "198.51.100.5", port=5060)
-        net.ip("route add 198.51.100.0/24 via 10.3.0.2")
+        await self.ip(net, "route add 198.51.100.0/24 via 10.3.0.2", alice)
         self.assertEqual((await self.refused(alice, "sip:bob@192.0.2.1:5060")).status, 503)
         await self.bridge.says("from 10.3.0.1 by stray")
         await self.bridge.says("no listener's address or device")

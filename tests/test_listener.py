@@ -43,9 +43,11 @@ class TestIdentity(SynchronousTestCase):
         self.assertEqual(SIX.contact("u"), "<sip:u@[2001:db8::1]:5080;transport=tcp>")
 
     def test_via(self) -> None:
-        """S11: rport always."""
+        """S11: rport always; on a stream also the offer to keep it alive (RFC 6223)."""
         via = parse_via(SIX.via_with("z9hG4bKx"))
-        self.assertEqual((via.host, via.port, via.params), ("2001:db8::1", 5080, {"branch": "z9hG4bKx", "rport": None}))
+        self.assertEqual((via.host, via.port), ("2001:db8::1", 5080))
+        self.assertEqual(via.params, {"branch": "z9hG4bKx", "rport": None, "keep": None})
+        self.assertEqual(parse_via(PLAIN.via_with("z9hG4bKx")).params, {"branch": "z9hG4bKx", "rport": None})
 
     def test_contacts_lead_to_us(self) -> None:
         """Our own Contact is us, on the listener whose it is and on no other."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from b2bua.net.transports.stream import MAX_QUEUE, WHOLE_MESSAGE, Stream
+from b2bua.dialog.reply import reply
+from b2bua.net.transports.stream import MAX_QUEUE, PONG_TIME, WHOLE_MESSAGE, Stream
 from b2bua.sip.listener import Flow
-from tests.wires import PEER, TCP, TLS, Switching, request
+from b2bua.sip.message import Request, Response, parse
+from tests.wires import PEER, TCP, TLS, Conductor, Switching, request
 
 OPTIONS = bytes(request("OPTIONS"))
 
@@ -27,6 +29,55 @@ class TestKeepAlive(Switching):
             self.assertEqual(conductor.take(), pong, pieces)
         self.assertEqual(len(self.core.requests), 1)  # the second is the first again
         self.board.wait(100)
+        self.assertTrue(conductor.connected)
+
+
+class TestKeepingAlive(Switching):
+    """S48, RFC 6223: pings from us, to who said that it answers them."""
+
+    def kept(self, keep: str) -> tuple[Stream, Conductor]:
+        """A connection of ours, after an answer whose Via says `keep` of keep-alives."""
+        self.switchboard.send(request("OPTIONS", more={"Via": []}), Flow(TCP, PEER, 5060), None)
+        stream, conductor = self.board.connected()
+        sent = parse(conductor.take())
+        assert isinstance(sent, Request)
+        self.assertTrue(sent.first("Via").endswith(";keep"))
+        headers = {**sent.headers, "Via": [sent.first("Via") + keep], "To": ["<sip:bob@example.com>;tag=b1"]}
+        stream.dataReceived(bytes(Response(200, "OK", headers)))
+        return stream, conductor
+
+    def test_ping(self) -> None:
+        """Where the answer asks for one every 30 s there is one, a little sooner; a pong keeps the flow."""
+        stream, conductor = self.kept("=30")
+        for _ in range(3):
+            self.board.wait(25)
+            self.assertEqual(conductor.take(), b"\r\n\r\n")
+            stream.dataReceived(b"\r\n")
+        self.assertTrue(conductor.connected)
+
+    def test_no_pong(self) -> None:
+        """No pong in 10 s: the flow has failed."""
+        stream, conductor = self.kept("=30")
+        self.board.wait(24.1 + PONG_TIME)
+        self.assertFalse(stream.alive)
+        self.board.wait(100)
+
+    def test_not_wanted(self) -> None:
+        """Who does not say that it answers pings is not pinged."""
+        for keep in ("", "=", "=x", "=99999999"):
+            stream, conductor = self.kept(keep)
+            self.board.wait(1000)
+            self.assertEqual(conductor.take(), b"")
+            self.assertTrue(stream.alive)
+            stream.connectionLost()
+
+    def test_offered(self) -> None:
+        """A peer that offers keep-alives on its connection is told how often we want them."""
+        stream, conductor = self.board.accept()
+        stream.dataReceived(bytes(request("OPTIONS", more={"Via": ["SIP/2.0/TCP 198.51.100.7;branch=z9hG4bKk1;keep"]})))
+        self.switchboard.respond(self.core.requests[0], reply(self.core.requests[0].request, 200, "t"))
+        self.assertIn(b";keep=120;received=198.51.100.7\r\n", conductor.take())
+        self.board.wait(1000)
         self.assertTrue(conductor.connected)
 
 

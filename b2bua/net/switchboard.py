@@ -27,6 +27,7 @@ from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response, parse
 from b2bua.sip.tokens import Tokens
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
+from b2bua.sip.via import keep_of
 from b2bua.transaction.index import Transactions, client_key, server_key
 from b2bua.transaction.machine import (
     FAILED,
@@ -54,6 +55,7 @@ from b2bua.transaction.transaction import (
 )
 
 LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
+PING_EVERY = "120"  # seconds, what we ask of who offers keep-alives on a stream (RFC 6223 4.4)
 KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
 
 _REPEATS = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
@@ -211,6 +213,8 @@ class Switchboard:
         if transaction is None or transaction.flow.listener is not flow.listener:
             self.dropped += 1
             return
+        if isinstance(flow.connection, Stream) and (seconds := keep_of(response.first("Via"))):
+            flow.connection.keep_alive(seconds)
         self._perform(transaction, transaction.step(response_input(response.status)), response)
 
     def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> None:
@@ -228,7 +232,10 @@ class Switchboard:
         wants_rport = "rport" in params or flow.listener.force_rport
         if wants_rport:
             params["rport"] = str(flow.port)
-        if wants_rport or via.host != flow.host:
+        keeps = flow.connection is not None and "keep" in params
+        if keeps:
+            params["keep"] = PING_EVERY
+        if wants_rport or keeps or via.host != flow.host:
             params["received"] = flow.host
             values = request.headers["Via"]
             below = split_list(values[0])[1:]

@@ -58,8 +58,12 @@ class Listener:
         return f"<sip:{user}{self._contact_end}"
 
     def via_with(self, branch: str) -> str:
-        """Our Via on a request; `rport` always, so that answers find their way through a NAT (S11)."""
-        return f"{self.via};branch={branch};rport"
+        """Our Via on a request; `rport` always, so that answers find their way through a NAT (S11).
+
+        On a stream also `keep`: we would send keep-alives, if the peer says that it answers them (RFC 6223).
+        """
+        keep = "" if self.transport == "udp" else ";keep"
+        return f"{self.via};branch={branch};rport{keep}"
 
     def is_me(self, uri: Uri) -> bool:
         """Whether a URI names this socket: bound, advertised or alias name, with its port and transport (S10)."""

@@ -39,6 +39,10 @@ class Framer:
         """Whether a message has begun and not ended."""
         return bool(self._held)
 
+    def pong_taken(self) -> None:
+        """The last CRLF was the pong to a ping of ours, and not the first half of a ping."""
+        self._half_ping = False
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take what arrived; return what is whole."""
         if self.fault is not None:

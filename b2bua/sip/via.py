@@ -29,6 +29,7 @@ _PLAIN_PARAM = re.compile(r"[ \t]*([A-Za-z0-9\-.!%*_+`'~]++)[ \t]*(?:=[ \t]*([!#
 
 
 _BRANCH = re.compile(r"[^,\"]*?;branch=([A-Za-z0-9\-.!%*_+`'~]++)(?=[;,]|$)")
+_KEEP = re.compile(r";keep=([0-9]{1,6})(?=[;,]|$)")
 
 
 class Via:
@@ -71,6 +72,12 @@ def branch_of(text: str) -> str:
     """The branch of a Via that we wrote, without reading the rest where that is not needed."""
     found = _BRANCH.match(text)
     return found[1] if found is not None else parse_via(split_list(text)[0]).branch
+
+
+def keep_of(text: str) -> int:
+    """How often, in seconds, who answered wants a keep-alive (RFC 6223 4.4); 0 where nothing is said of it."""
+    found = _KEEP.search(text)
+    return int(found[1]) if found is not None else 0
 
 
 def parse_via(text: str) -> Via:

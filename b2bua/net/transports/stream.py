@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from b2bua.transaction.transaction import ClientTransaction
 
 MAX_QUEUE = 1 << 20  # octets that a peer may leave unread
+PONG_TIME = 10.0  # seconds; a ping without its pong by then is a failed flow (RFC 5626 4.4.1)
 WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last
 
 
@@ -59,6 +60,8 @@ class Stream(Protocol, Connection):
         self._gone = False
         self._since = 0  # counts messages, to tell whether one is still the same
         self._watched = -1  # which of them has a deadline
+        self._keep = 0  # seconds between two pings; 0 where the peer did not say that it answers them
+        self._unanswered = False  # a ping
 
     @property
     def alive(self) -> bool:
@@ -109,7 +112,11 @@ class Stream(Protocol, Connection):
             self._since += 1
             if piece == PING:
                 self.write(PONG)
-            elif piece != PONG and not self._gone:
+            elif piece == PONG:
+                if self._unanswered:
+                    self._unanswered = False
+                    framer.pong_taken()
+            elif not self._gone:
                 self._owner.received(piece, self.flow)
         if framer.fault is not None:
             self._owner.broken(self, framer.fault)
@@ -125,6 +132,23 @@ class Stream(Protocol, Connection):
                 self.abort("a message that does not end")
 
         self._owner.after(WHOLE_MESSAGE, look)
+
+    def keep_alive(self, seconds: int) -> None:
+        """The peer answers keep-alives, and wants one every so many seconds (RFC 6223 4.1): pings from now on."""
+        begun, self._keep = bool(self._keep), max(seconds, 1)
+        if self.outbound and not begun:
+            self._owner.after(0.8 * self._keep, self._ping)  # RFC 5626 4.4: up to a fifth sooner
+
+    def _ping(self) -> None:
+        if not self._gone:
+            self._unanswered = True
+            self.write(PING)
+            self._owner.after(PONG_TIME, self._missed)
+            self._owner.after(max(0.8 * self._keep, PONG_TIME), self._ping)
+
+    def _missed(self) -> None:
+        if self._unanswered:
+            self.abort("no pong to our ping")
 
     def close(self) -> None:
         """Close once what was written is sent."""
