@@ -72,6 +72,18 @@ class Forks(SynchronousTestCase):
         world.settle()
         self.assertEqual((world.bob.talk.times("UPDATE"), third.times("500 UPDATE")), (1, 0))
 
+    def test_bye_without_hops_in_one_of_them(self) -> None:
+        """A BYE that may go no further ends its own early dialog all the same, and only that."""
+        world = self.world
+        one = world.alice.branch(self.talk, 1)
+        one.ask("BYE", headers={"Max-Forwards": ["0"]})
+        world.settle()
+        self.assertEqual((one.times("200 BYE"), self.first.times("BYE"), self.second.times("BYE")), (1, 1, 0))
+        world.bob.says(200, to="BYE")
+        self.second.answer()
+        world.settle()
+        self.assertEqual(self.talk.times("200 INVITE"), 1)
+
     def test_the_second_answers(self) -> None:
         """S28: the 2xx has the tag of that early dialog; the call goes on there, the others are forgotten."""
         world = self.world

@@ -285,6 +285,37 @@ class Connections(SynchronousTestCase):
 class Shaken(SynchronousTestCase):
     """Wires that lose, double and reorder: retransmission carries every call through, and leaves nothing."""
 
+    def test_everything_twice(self) -> None:
+        """Every datagram of a call comes twice: each request crosses once, each 2xx has its one ACK, nothing is left."""
+        world = World()
+        world.wires.shake(double=1.0)
+        near, far = world.call()
+        near.info("1")
+        world.bob.says(200)
+        far.reinvite()
+        world.alice.says(200)
+        cancelled = near.reinvite()
+        world.settle()
+        near.cancel()
+        world.settle()
+        world.bob.open.clear()
+        far.bye()
+        world.alice.says(200)
+        world.settle()
+        self.assertEqual(cancelled.status, 487)
+        for dialog, method, times in ((far, "INVITE", 2), (far, "INFO", 1), (near, "INVITE", 1), (near, "BYE", 1)):
+            self.assertEqual(dialog.times(method), times, method)
+        self.assertEqual({each.status for each in near.heard if isinstance(each, Response)}, {100, 180, 200, 487})
+        talk = world.alice.invite(URI)
+        world.bob.says(180)
+        world.bob.says(486)
+        world.settle()
+        self.assertEqual((world.bob.talk.times("INVITE"), world.bob.talk.times("CANCEL")), (1, 0))
+        talk.ask("BYE")
+        world.settle()
+        self.assertEqual(len(world.bob.dialogs), 2)
+        world.quiet()
+
     def test_a_call_on_bad_wires(self) -> None:
         """Each seed is another run: INVITE, 200, ACK, INFO, re-INVITE, BYE; all of it lost, doubled, late."""
         for seed in range(40):

@@ -195,13 +195,14 @@ class Call:
         elif self.setup is not None and all(near is leg or near.standing in _OVER for near, _ in self.pairs):
             self.refuse(side, transaction, 200)
             self.setup.abandon(487, why)  # no other early dialog: the caller takes its INVITE back
-        elif peer.accepting is not None or self.hall.hops_left(transaction.request) < 0:
-            self.refuse(side, transaction, 200)
-            self.send_bye(peer)  # a BYE of our own: it may have to wait, and has hops enough
-            self.end(why)
         else:
-            leg.standing = peer.standing = Standing.ENDED
-            Exchange(self, leg, peer, transaction).start()
+            leg.standing = Standing.ENDED
+            if peer.accepting is not None or self.hall.hops_left(transaction.request) < 0:
+                self.refuse(side, transaction, 200)
+                self.send_bye(peer)  # one of our own: it may have to wait, and has hops enough
+            else:
+                peer.standing = Standing.ENDED
+                Exchange(self, leg, peer, transaction).start()
             if self.setup is None:
                 self.end(why)
 

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from b2bua.net.certificates import ClientContexts
@@ -55,7 +55,7 @@ class Connections:
         factory: Any = _Outbound(stream)
         if flow.listener.transport == "tls":
             creator: Any = self._contexts[flow.listener.name].creator(flow.tls_name)
-            factory = TLSMemoryBIOFactory(creator, True, factory)
+            factory = over_tls(creator, True, factory)
         source = (flow.listener.address, 0)
         self._reactor.connectTCP(flow.host, flow.port, factory, timeout=CONNECT_TIMEOUT, bindAddress=source)
 
@@ -88,6 +88,13 @@ class Connections:
         """Close them all, once what was written is sent."""
         for stream in list(self._all):
             stream.close()
+
+
+def over_tls(creator: Any, is_client: bool, factory: Any) -> TLSMemoryBIOFactory:
+    """The same protocols over TLS. Each write is a record: whole messages are written, there is nothing to gather."""
+    wrapped = TLSMemoryBIOFactory(creator, is_client, factory)
+    wrapped.protocol = TLSMemoryBIOProtocol
+    return wrapped
 
 
 class _Outbound(ClientFactory):

@@ -56,8 +56,8 @@ class Lines:
     def __init__(self, reactor: Any, files: ServerFiles | None = None, ca: str = SYSTEM) -> None:
         self._reactor = reactor
         self._wheel = Wheel(reactor)
-        self._files = files
-        self._ca = ca
+        self.files = files
+        self.ca = ca
         self._lines: list[_Line] = []
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
@@ -65,7 +65,7 @@ class Lines:
         """A phone that listens at `address`, at any free port unless one is given."""
         at = Listener(user, "", transport, address, port or free_port(transport, address))
         line = _Line(user, at, self._reactor, self._wheel)
-        line.open(self._files, self._ca)
+        line.open(self.files, self.ca)
         line.phone.noticed = self._notice
         self._lines.append(line)
         return line.phone

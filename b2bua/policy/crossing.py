@@ -58,7 +58,7 @@ _ONE_LINE = 512  # characters; longer lists are not worth remembering
 
 # RFC 7462 7: a sound by its name. No digits, dots or at signs: then it is no address and no host.
 _ALERT = re.compile(
-    r"<(urn:alert:(?:service|source|priority|duration|delay|locale)(?::[a-z][a-z-]*)+)>[ \t]*(?:;.*)?", re.I
+    r"<(urn:alert:(?:service|source|priority|duration|delay|locale)(?::[a-z][a-z-]*)+)>[ \t]*(?:;.*)?", re.A | re.I
 )
 _GLOBAL_NUMBER = re.compile(r"\+?[0-9*#()-]+")  # no parameters: phone-context may be a domain (RFC 3966)
 _WARNING = re.compile(r"(3[0-9]{2})[ \t]+\S")
@@ -68,8 +68,8 @@ _DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-
 _PASSPORT = re.compile(
     r"""[\w-]*\.[\w-]*\.[\w-]+[ \t]*;[ \t]*info[ \t]*=[ \t]*<[^<>"\s]+>[ \t]*(?:;[ \t]*[\w=."-]+[ \t]*)*""", re.A | re.I
 )
-_SESSION_ID = re.compile(r"[0-9a-f]{32}(?:[ \t]*;[ \t]*remote[ \t]*=[ \t]*[0-9a-f]{32})?", re.I)
-_PRIVACY = re.compile(r"(?:(?:header|session|user|none|critical|id|history)(?:[ \t]*;[ \t]*(?!$)|$))+", re.I)
+_SESSION_ID = re.compile(r"[0-9a-f]{32}(?:[ \t]*;[ \t]*remote[ \t]*=[ \t]*[0-9a-f]{32})?", re.A | re.I)
+_PRIVACY = re.compile(r"(?:(?:header|session|user|none|critical|id|history)(?:[ \t]*;[ \t]*(?!$)|$))+", re.A | re.I)
 _CAUSE = re.compile("[0-9]{1,4}")
 
 
@@ -86,7 +86,7 @@ date = of_shape(_DATE)
 identity = of_shape(_PASSPORT)
 number = of_shape(re.compile("[0-9]{1,10}"))
 privacy = of_shape(_PRIVACY)
-refer_sub = of_shape(re.compile("true|false", re.I))
+refer_sub = of_shape(re.compile("true|false", re.A | re.I))
 session_id = of_shape(_SESSION_ID)
 version = of_shape(re.compile(r"[0-9]{1,3}\.[0-9]{1,3}"))
 

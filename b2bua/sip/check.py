@@ -57,7 +57,7 @@ def check_response(response: Response) -> None:
 
 def _check_identity(request: Request) -> None:
     vias = request.headers.get("Via", ())
-    if len(vias) >= MAX_VIAS or sum(value.count(",") for value in vias) >= MAX_VIAS:
+    if len(vias) + sum(value.count(",") for value in vias) > MAX_VIAS:
         raise Malformed(f"more than {MAX_VIAS} Vias", "a limit of this server")
     _ = request.via, request.cseq
     call_id = request.call_id

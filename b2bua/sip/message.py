@@ -165,12 +165,9 @@ class Message:
         return values[0]
 
     def __bytes__(self) -> bytes:
-        lines = [self.start_line]
-        for name, values in self.headers.items():
-            for value in values:
-                lines.append(f"{name}: {value}")
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        lines = [f"{name}: {value}" for name, values in self.headers.items() for value in values]
+        head = "\r\n".join([self.start_line, *lines, f"Content-Length: {len(self.body)}\r\n\r\n"])
+        return head.encode("utf-8", "surrogateescape") + self.body
 
 
 class Request(Message):

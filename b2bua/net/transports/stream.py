@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -57,6 +58,7 @@ class Stream(Protocol, Connection):
         self._waiting: list[bytes] = []
         self._unread = 0
         self._choked = False
+        self._direct = False  # nothing of ours waits in the transport, and the socket takes what it is given
         self._gone = False
         self._since = 0  # counts messages, to tell whether one is still the same
         self._watched = -1  # which of them has a deadline
@@ -75,10 +77,25 @@ class Stream(Protocol, Connection):
             if self._unread > MAX_QUEUE:
                 self.abort("the peer does not read what we send")
                 return
-        if self.opened:
-            self.transport.write(data)
-        else:
+        if not self.opened:
             self._waiting.append(data)
+        elif self._direct:
+            self._send(data)
+        else:
+            self.transport.write(data)
+
+    def _send(self, data: bytes) -> None:
+        """Give it to the socket at once: by the transport it would wait for two turns of the reactor.
+
+        As soon as the socket does not take all of it, the transport has this stream's writing for good.
+        """
+        try:
+            taken = self.transport.getHandle().send(data)
+        except OSError:
+            taken = 0
+        if taken < len(data):
+            self._direct = False
+            self.transport.write(data[taken:])
 
     def connectionMade(self) -> None:
         transport = self.transport
@@ -87,9 +104,10 @@ class Stream(Protocol, Connection):
         transport.registerProducer(self, True)
         self.opened = True
         self._unread = 0
+        self._direct = isinstance(transport, TcpConnection)  # not over TLS
         waiting, self._waiting = self._waiting, []
         for data in waiting:
-            transport.write(data)
+            self.write(data)
         if self.flow.listener.transport == "tls" and not self.outbound:
             self._owner.after(WHOLE_MESSAGE, self._handshake_deadline)
 
@@ -153,6 +171,7 @@ class Stream(Protocol, Connection):
     def close(self) -> None:
         """Close once what was written is sent."""
         if self.transport is not None:
+            self.transport.unregisterProducer()  # TLS waits for that, and would never say goodbye
             self.transport.loseConnection()
         else:
             self._lost("closed by us")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.protocols.tls import TLSMemoryBIOFactory
-
 from b2bua.net.certificates import ServerCertificates
-from b2bua.net.connections import Connections, Inbound
+from b2bua.net.connections import Connections, Inbound, over_tls
 from b2bua.net.transports.tcp import BACKLOG
 from b2bua.sip.listener import Listener
 
 
 def listen(reactor: Any, listener: Listener, connections: Connections, certificates: ServerCertificates) -> Any:
     """Listen; returns Twisted's port. Raises CannotListenError."""
-    creator: Any = certificates
-    inbound: Any = Inbound(listener, connections)
-    factory = TLSMemoryBIOFactory(creator, False, inbound)
+    factory = over_tls(certificates, False, Inbound(listener, connections))
     return reactor.listenTCP(listener.port, factory, BACKLOG, listener.address)
