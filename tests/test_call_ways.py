@@ -286,7 +286,7 @@ class Shaken(SynchronousTestCase):
     """Wires that lose, double and reorder: retransmission carries every call through, and leaves nothing."""
 
     def test_everything_twice(self) -> None:
-        """Every datagram of a call comes twice: each request crosses once, each 2xx has its one ACK, nothing is left."""
+        """Every datagram of a call comes twice: each request crosses once, and nothing is left."""
         world = World()
         world.wires.shake(double=1.0)
         near, far = world.call()
