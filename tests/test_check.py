@@ -151,9 +151,23 @@ class TestResponses(Checks):
         self.refused(
             response(request(), 200, more={"Record-Route": ["<sip:a"]}), "an angle bracket that does not close"
         )
-        self.refused(
-            response(request(), 200, more={"Contact": ["<sip:a@b:99999>"]}), "port is out of range (at most 65535)"
-        )
+        reason = "port is out of range (at most 65535)"
+        self.refused(response(request(), 180, more={"Contact": ["<sip:a@b:99999>"]}), reason)
+        self.refused(response(request("UPDATE"), 200, more={"Contact": ["<sip:a@b:99999>"]}), reason)
+
+    def test_success_of_an_invite(self) -> None:
+        """RFC 3261 13.2.2.4: it needs its ACK even where its Contact is broken; who reads that is told."""
+        broken = response(request(), 200, more={"Contact": ["<sip:a@b:99999>"]})
+        check_response(broken)
+        self.assertRaises(Malformed, lambda: broken.contact)
+
+    def test_body_of_no_kind(self) -> None:
+        """RFC 3261 20.15: a body says what it is. A request is refused; a response has none then."""
+        self.refused(request("MESSAGE", body=b"o=x 1 1 IN IP4 192.0.2.20\r\n"), "a body without Content-Type")
+        answer = response(request(), 200)
+        answer.body = b"o=x 1 1 IN IP4 192.0.2.20\r\n"
+        check_response(answer)
+        self.assertEqual(answer.body, b"")
 
     def test_others_via(self) -> None:
         """RFC 3261 8.1.3.3, RFC 4475 3.3.10: a response that would go on to somebody else is not ours."""

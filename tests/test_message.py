@@ -451,4 +451,5 @@ class TestAnything(SynchronousTestCase):
         ):  # fmt: skip
             steps(self, lambda size, text=text: self.look(start + text * (size // len(text)) + b"\r\n\r\n"))
         steps(self, lambda size: self.look(start + b"\r\n " + b" " * size + b"x\r\n\r\n"))
+        steps(self, lambda size: self.look(start + b"\r\nX: y\r\n z\r\nY:" + b" " * size + b"x\r\n\r\n"))
         steps(self, lambda size: self.look(b"INVITE " + b" " * size))

@@ -18,7 +18,7 @@ MAX_HEADERS = 256
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 
 _CONTROLS = bytes(set(range(32)) - set(b"\r\n\t")) + b"\x7f"
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)++")  # possessive, and never begun within blanks: linear
 _BARE_CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b-\x1f\x7f]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I | re.A)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.A)

@@ -9,7 +9,7 @@ from b2bua.sip.grammar import Malformed, digits
 MAX_HEAD = 65535
 MAX_BODY = 1 << 20
 
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)++")
 _LENGTH = re.compile(rb"\r\n(?:Content-Length|l)[ \t]*:([^\r\n]*)", re.I)
 _CR, _LF = b"\r\n"
 
