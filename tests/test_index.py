@@ -62,6 +62,18 @@ class TestClients(Index):
         self.assertEqual(len(self.transactions), 0)
         self.assertIsNone(self.transactions.client(response(request(), 200)))
 
+    def test_waiting_for_an_address(self) -> None:
+        """RFC 3261 8.1.3.1: those that wait for an answer from an address and port, until they are over."""
+        first, second = self.enter_client(request()), self.enter_client(request(branch="z9hG4bKtest2"))
+        host, port = first.flow.host, first.flow.port
+        self.assertEqual(set(self.transactions.waiting_for(host, port)), {first, second})
+        self.assertEqual(self.transactions.waiting_for(host, port + 1), [])
+        self.transactions.forget(first)
+        self.assertEqual(self.transactions.waiting_for(host, port), [second])
+        self.transactions.forget(second)
+        self.transactions.forget(second)
+        self.assertEqual(self.transactions.waiting_for(host, port), [])
+
 
 class TestServers(Index):
     """RFC 3261 17.2.3: branch, sent-by and method; an ACK's is its INVITE's."""

@@ -64,9 +64,10 @@ class TestMatching(Switching):
         answer = response(invite.data, 200)
         self.board.receive(bytes(answer).replace(b"Content-Length: 0", b"Content-Length: 5"), PEER)
         self.board.receive(bytes(answer).replace(b";rport", b";rport, SIP/2.0/UDP 255.255.255.255"), PEER)
-        self.board.receive(bytes(answer).replace(b"<sip:bob@203.0.113.5:5060>", b"<sip:bob@203.0.113.5:99999>"), PEER)
+        ringing = bytes(response(invite.data, 180))
+        self.board.receive(ringing.replace(b"<sip:bob@203.0.113.5:5060>", b"<sip:bob@203.0.113.5:99999>"), PEER)
         self.assertEqual(self.user.told, [])
-        self.assertEqual([what for what, _ in self.board.journal.faults], ["a 200 response"] * 3)
+        self.assertEqual([what for what, _ in self.board.journal.faults], ["a 200 response"] * 2 + ["a 180 response"])
 
     def test_garbage(self) -> None:
         """What is no message is told to the journal; what is no longer than a keep-alive is not even looked at."""
@@ -436,6 +437,18 @@ class TestLongRequests(Switching):
         self.board.wait(1)
         self.assertEqual((self.sent(), self.user.told), ([], [("answered", 180)]))
 
+    def test_refused_lately(self) -> None:
+        """Where TCP was refused the next long request goes by UDP at once, for five minutes."""
+        self.send(body=self.body)
+        self.board.clock.tcpClients[0][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        self.sent()
+        self.send("MESSAGE", body=self.body)
+        self.assertEqual((len(self.sent()), len(self.board.clock.tcpClients)), (1, 1))
+        self.board.wait(300)
+        self.sent()
+        self.send("MESSAGE", body=self.body)
+        self.assertEqual((len(self.sent()), len(self.board.clock.tcpClients)), (0, 2))
+
     def test_no_twin(self) -> None:
         """Where there is no TCP listener on the same address it goes by UDP as it is."""
         self.switchboard.send(request(body=self.body), Flow(FORCING, PEER, 5060), self.user)
@@ -445,6 +458,12 @@ class TestLongRequests(Switching):
 
 class TestOut(Switching):
     """What the hall asks for."""
+
+    def test_timestamp(self) -> None:
+        """RFC 3261 8.2.6.1: the 100 says Timestamp as the request did."""
+        self.board.receive(request(more={"Timestamp": ["54"]}))
+        (trying,) = self.sent()
+        self.assertEqual(trying.message.headers["Timestamp"], ["54"])
 
     def test_branches(self) -> None:
         """S16, S21: every request has a branch of its own; with a loop key it carries the mark."""

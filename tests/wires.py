@@ -84,7 +84,7 @@ class Notes:
         self.faults: list[tuple[str, Malformed]] = []
         self.refusals: list[int] = []
 
-    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
+    def fault(self, flow: Flow, fault: Malformed, what: str, answered: bool = False) -> None:
         """A peer broke a rule."""
         self.faults.append((what, fault))
 
@@ -105,6 +105,9 @@ class Notes:
         """Of no interest."""
 
     def script_failed(self, request: Request) -> None:
+        """Of no interest."""
+
+    def crashed(self, request: Request) -> None:
         """Of no interest."""
 
 

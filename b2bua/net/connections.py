@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.error import ConnectError
@@ -14,12 +15,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from b2bua.net.certificates import ClientContexts
-from b2bua.net.transports.stream import Owner, Stream
+from b2bua.net.transports.stream import CONNECT_TIMEOUT, Owner, Stream
 from b2bua.sip.listener import Flow, Listener
 
-CONNECT_TIMEOUT = 8.0  # seconds for TCP; well under 64·T1, so that another target can still be tried
-MAX_STREAMS = 20000
-MAX_STREAMS_OF_ONE = 2000  # from one address
+MAX_STREAMS = 20000  # that peers made, and as many of ours
+MAX_STREAMS_OF_ONE = 2000  # from one address, and to one
+SWEEP = 15.0  # seconds from one look at what is idle to the next
 
 Key = tuple[str, str, int, str]
 
@@ -33,20 +34,24 @@ class Connections:
         self._contexts = contexts  # by the TLS listener's name
         self._by_key: dict[Key, Stream] = {}
         self._all: set[Stream] = set()
-        self._from: Counter[str] = Counter()
+        self._count: Counter[tuple[bool, str]] = Counter()  # by who made them and host; all of them under ""
+        self._sweeping: Any = None  # the next sweep, while there are streams
 
     def __len__(self) -> int:
         return len(self._all)
 
     def to(self, flow: Flow) -> Stream:
-        """The stream for a request that goes this way."""
+        """The stream for a request that goes this way; where there are too many, one that fails in a later turn."""
         key = (flow.listener.name, flow.host, flow.port, flow.tls_name)
         stream = self._by_key.get(key)
         if stream is None or not stream.alive:
             stream = Stream(Flow(flow.listener, flow.host, flow.port, None, flow.tls_name), self._owner, True)
             stream.flow.connection = stream
+            if self._full(True, flow.host):
+                self._owner.after(0.0, partial(stream.failed, "too many connections"))
+                return stream
             self._by_key[key] = stream
-            self._all.add(stream)
+            self._add(stream)
             self._connect(stream)
         return stream
 
@@ -61,13 +66,27 @@ class Connections:
 
     def accept(self, listener: Listener, host: str, port: int) -> Stream | None:
         """A stream for a connection that a peer made; None where there are too many."""
-        if len(self._all) >= MAX_STREAMS or self._from[host] >= MAX_STREAMS_OF_ONE:
+        if self._full(False, host):
             return None
         stream = Stream(Flow(listener, host, port), self._owner, False)
         stream.flow.connection = stream
-        self._all.add(stream)
-        self._from[host] += 1
+        self._add(stream)
         return stream
+
+    def _full(self, outbound: bool, host: str) -> bool:
+        return self._count[outbound, ""] >= MAX_STREAMS or self._count[outbound, host] >= MAX_STREAMS_OF_ONE
+
+    def _add(self, stream: Stream) -> None:
+        self._all.add(stream)
+        for host in ("", stream.flow.host):
+            self._count[stream.outbound, host] += 1
+        if self._sweeping is None:
+            self._sweeping = self._reactor.callLater(SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = self._reactor.callLater(SWEEP, self._sweep)
+        for stream in list(self._all):
+            stream.passed(SWEEP)
 
     def alias(self, stream: Stream, port: int) -> None:
         """Requests to a peer go by its own connection: asked for, and its certificate proves who it is (RFC 5923)."""
@@ -76,25 +95,41 @@ class Connections:
 
     def forget(self, stream: Stream) -> None:
         """A stream is gone."""
-        self._all.discard(stream)
+        if stream not in self._all:
+            return
+        self._all.remove(stream)
         for key in [key for key, known in self._by_key.items() if known is stream]:
             del self._by_key[key]
-        if not stream.outbound:
-            self._from[stream.flow.host] -= 1
-            if not self._from[stream.flow.host]:
-                del self._from[stream.flow.host]
+        for host in ("", stream.flow.host):
+            self._count[stream.outbound, host] -= 1
+            if not self._count[stream.outbound, host]:
+                del self._count[stream.outbound, host]
+        if not self._all:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
     def close(self) -> None:
-        """Close them all, once what was written is sent."""
+        """Close them all, once what was written is sent: the end."""
+        self._rest()
         for stream in list(self._all):
             stream.close()
 
 
 def over_tls(creator: Any, is_client: bool, factory: Any) -> TLSMemoryBIOFactory:
     """The same protocols over TLS. Each write is a record: whole messages are written, there is nothing to gather."""
-    wrapped = TLSMemoryBIOFactory(creator, is_client, factory)
-    wrapped.protocol = TLSMemoryBIOProtocol
-    return wrapped
+    return _OverTls(creator, is_client, factory)
+
+
+class _OverTls(TLSMemoryBIOFactory):
+    """Refuses the connections that the factory inside refuses; Twisted's would wrap the None it gets."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        inner = self.wrappedFactory.buildProtocol(addr)
+        return None if inner is None else TLSMemoryBIOProtocol(self, inner)
 
 
 class _Outbound(ClientFactory):

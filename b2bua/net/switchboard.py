@@ -18,11 +18,12 @@ from b2bua.dialog.reply import reply, reply_to_broken
 from b2bua.net.connections import Connections
 from b2bua.net.resolver import NoTarget, Reach, Resolver, literal
 from b2bua.net.transports.stream import Stream
+from b2bua.net.way_back import named_by_via, way_back
 from b2bua.net.wheel import Wheel
 from b2bua.policy.interface import Choice, Interfaces, Kernel
 from b2bua.policy.routing import Answer
 from b2bua.sip.check import check_request, check_response
-from b2bua.sip.grammar import Malformed, split_list
+from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response, parse
 from b2bua.sip.tokens import Tokens
@@ -55,7 +56,8 @@ from b2bua.transaction.transaction import (
 )
 
 LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
-PING_EVERY = "120"  # seconds, what we ask of who offers keep-alives on a stream (RFC 6223 4.4)
+NO_TCP = 300.0  # seconds that long requests go by UDP to where TCP was refused
+REMEMBERED = 1024  # next hops, and places without TCP
 KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
 
 _REPEATS = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
@@ -124,6 +126,8 @@ class Switchboard:
         self._twins = {
             (each.zone, each.address): each for each in self.listeners if each.transport == "tcp"
         }  # where a long request goes instead
+        self._literals: dict[tuple[str, str], tuple[Target, ...]] = {}  # next hops with an address in them
+        self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self.now = wheel.now
 
     # In
@@ -151,10 +155,12 @@ class Switchboard:
         try:
             check_request(request)
         except Malformed as fault:
-            self._journal.fault(flow, fault, request.method)
-            self._reply_to_broken(request, flow, fault)
+            answered = self._reply_to_broken(request, flow, fault)
+            self._journal.fault(flow, fault, request.method, answered)
             return
-        back = self._way_back(request, flow)
+        back = way_back(request, flow)
+        if isinstance(flow.connection, Stream) and self.connections is not None and "alias" in request.via.params:
+            self.connections.alias(flow.connection, request.via.port or DEFAULT_PORTS["tls"])
         if request.method == "ACK":
             self._ack(request)
             return
@@ -172,12 +178,14 @@ class Switchboard:
         transaction = ServerTransaction(request, server_key(request, request.method), back)
         self.transactions.add_server(transaction)
         if request.method == "INVITE":
-            self.respond(transaction, reply(request, 100))  # at once, before anything that may take time (S22)
+            # At once, before anything that may take time (S22); with Timestamp as it came (RFC 3261 8.2.6.1).
+            stamp = request.headers.get("Timestamp")
+            self.respond(transaction, reply(request, 100, more={"Timestamp": stamp} if stamp else None))
         assert self.hall is not None, "the hall is there before the sockets"
         try:
             self.hall.request(transaction)
         except Malformed as fault:
-            self._journal.fault(back, fault, request.method)
+            self._journal.fault(back, fault, request.method, True)
             self._refuse(transaction, fault.status)
         except Exception:  # noqa: BLE001 - our own fault must cost one request, never the process
             self.log.failure("{method} could not be served", method=request.method)
@@ -217,37 +225,15 @@ class Switchboard:
             flow.connection.keep_alive(seconds)
         self._perform(transaction, transaction.step(response_input(response.status)), response)
 
-    def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> None:
+    def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> bool:
+        """Whether it could be answered."""
         if request.method == "ACK" or not request.mend_vias():
-            return
-        back = self._way_back(request, flow)
+            return False
+        back = way_back(request, flow)
         answer = reply_to_broken(request, fault, self.tokens.word())
         if answer is not None:
             self._transmit(answer, back)
-
-    def _way_back(self, request: Request, flow: Flow) -> Flow:
-        """Where the responses go (RFC 3261 18.2.1, 18.2.2, RFC 3581); writes received and rport into the top Via."""
-        via = request.via
-        params = via.params
-        wants_rport = "rport" in params or flow.listener.force_rport
-        if wants_rport:
-            params["rport"] = str(flow.port)
-        keeps = flow.connection is not None and "keep" in params
-        if keeps:
-            params["keep"] = PING_EVERY
-        if wants_rport or keeps or via.host != flow.host:
-            params["received"] = flow.host
-            values = request.headers["Via"]
-            below = split_list(values[0])[1:]
-            request.headers["Via"] = [str(via), *below, *values[1:]]
-        if flow.connection is not None:
-            if "alias" in params and flow.listener.transport == "tls" and self.connections is not None:
-                assert isinstance(flow.connection, Stream), "a TLS flow has a stream"
-                self.connections.alias(flow.connection, via.port or DEFAULT_PORTS["tls"])
-            return flow
-        if wants_rport:
-            return flow
-        return Flow(flow.listener, flow.host, via.port or DEFAULT_PORTS["udp"])
+        return answer is not None
 
     # What the machines say
 
@@ -327,7 +313,7 @@ class Switchboard:
         fallback = None
         if len(data) > LONG_REQUEST and flow.listener.transport == "udp":
             twin = self._twins.get((flow.listener.zone, flow.listener.address))
-            if twin is not None:
+            if twin is not None and self._without_tcp.get((flow.host, flow.port), 0.0) <= self.now():
                 fallback, flow = flow, Flow(twin, flow.host, flow.port)
                 request.headers["Via"] = [twin.via_with(branch)]
                 data = bytes(request)
@@ -395,12 +381,8 @@ class Switchboard:
         if stream is None or not stream.alive:
             if self.connections is None:
                 return "the listener is closed"
-            # A response whose connection is gone goes to the port that the request's Via named (RFC 3261 18.2.2).
             if isinstance(transaction, ServerTransaction):
-                via = transaction.request.via
-                flow = Flow(
-                    flow.listener, flow.host, via.port or DEFAULT_PORTS[flow.listener.transport], None, flow.tls_name
-                )
+                flow = named_by_via(transaction.request, flow)
             flow.connection = stream = self.connections.to(flow)
             if transaction is not None:
                 transaction.flow = flow
@@ -428,6 +410,9 @@ class Switchboard:
 
     def _fall_back(self, transaction: ClientTransaction, flow: Flow) -> None:
         """TCP was refused: by UDP after all, long as it is (RFC 3261 18.1.1)."""
+        if len(self._without_tcp) >= REMEMBERED:
+            self._without_tcp.clear()
+        self._without_tcp[flow.host, flow.port] = self.now() + NO_TCP
         transaction.fallback = None
         transaction.flow = flow
         transaction.request.headers["Via"] = [flow.listener.via_with(transaction.key[0])]
@@ -437,11 +422,9 @@ class Switchboard:
 
     def unreachable(self, listener: Listener, host: str, port: int) -> None:
         """ICMP says that nobody is there: what waits for an answer from there fails now (RFC 3261 8.1.3.1)."""
-        for transaction in self.transactions:
-            flow = transaction.flow
-            if isinstance(transaction, ClientTransaction) and flow.listener is listener:
-                if flow.port == port and flow.host == host:
-                    self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+        for transaction in self.transactions.waiting_for(host, port):
+            if transaction.flow.listener is listener:
+                self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
 
     # The hall's other verbs
 
@@ -453,6 +436,10 @@ class Switchboard:
         self, uri: Uri, send_from: str, found: Callable[[Sequence[Target]], None], lost: Callable[[int, str], None]
     ) -> None:
         """RFC 3263, at once where the URI has an address in it."""
+        asked = str(uri), send_from
+        if asked in self._literals:
+            found(self._literals[asked])
+            return
         reach, forced = self._reach[send_from], self._forced.get(send_from, "")
         try:
             targets = literal(uri, reach, forced)
@@ -460,6 +447,9 @@ class Switchboard:
             lost(none.status, none.reason)
             return
         if targets is not None:
+            if len(self._literals) >= REMEMBERED:
+                self._literals.clear()
+            self._literals[asked] = targets
             found(targets)
             return
 

@@ -153,4 +153,4 @@ def next_hop(to: str | Uri) -> Uri:
         raise ValueError(f"{uri} is not a sip: or sips: URI")
     if uri.headers:
         raise ValueError(f"{uri} has headers (?{uri.headers}), which a next hop cannot have")
-    return uri
+    return uri.settled()

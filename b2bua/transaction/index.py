@@ -32,10 +32,11 @@ def server_key(request: Request, method: str) -> Key:
 class Transactions:
     """All that are alive."""
 
-    __slots__ = ("_clients", "_servers", "_cancellable", "_merging")
+    __slots__ = ("_clients", "_waiting", "_servers", "_cancellable", "_merging")
 
     def __init__(self) -> None:
         self._clients: dict[Key, ClientTransaction] = {}
+        self._waiting: dict[tuple[str, int], set[ClientTransaction]] = {}  # by where the answer is to come from
         self._servers: dict[Key, ServerTransaction] = {}
         self._cancellable: dict[Key, ServerTransaction] = {}  # INVITEs, for a CANCEL whose sent-by changed
         self._merging: dict[Key, ServerTransaction] = {}  # requests outside dialogs
@@ -50,6 +51,10 @@ class Transactions:
     def client(self, response: Response) -> ClientTransaction | None:
         """The transaction that a response answers."""
         return self._clients.get((response.branch, response.cseq[1]))
+
+    def waiting_for(self, host: str, port: int) -> list[ClientTransaction]:
+        """Those that wait for an answer from an address."""
+        return list(self._waiting.get((host, port), ()))
 
     def server(self, request: Request) -> ServerTransaction | None:
         """The transaction that a request repeats, or that an ACK for a failure ends."""
@@ -72,6 +77,12 @@ class Transactions:
     def add_client(self, transaction: ClientTransaction) -> None:
         """Keep a transaction of ours."""
         self._clients[transaction.key] = transaction
+        flow = transaction.flow
+        waiting = self._waiting.get((flow.host, flow.port))
+        if waiting is None:
+            self._waiting[flow.host, flow.port] = {transaction}
+        else:
+            waiting.add(transaction)
 
     def add_server(self, transaction: ServerTransaction) -> None:
         """Keep a peer's transaction."""
@@ -86,6 +97,12 @@ class Transactions:
         """Drop a transaction that is over."""
         if isinstance(transaction, ClientTransaction):
             self._clients.pop(transaction.key, None)
+            place = transaction.flow.host, transaction.flow.port
+            waiting = self._waiting.get(place)
+            if waiting is not None:
+                waiting.discard(transaction)
+                if not waiting:
+                    del self._waiting[place]
             return
         request = transaction.request
         self._servers.pop(transaction.key, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
@@ -20,9 +21,14 @@ from b2bua.sip.stream import PING, PONG, Framer
 if TYPE_CHECKING:
     from b2bua.transaction.transaction import ClientTransaction
 
+CONNECT_TIMEOUT = 8.0  # seconds for TCP, and again for TLS; well under 64·T1: another target can still be tried
 MAX_QUEUE = 1 << 20  # octets that a peer may leave unread
+MAX_KEEP = 3600  # seconds between two pings
 PONG_TIME = 10.0  # seconds; a ping without its pong by then is a failed flow (RFC 5626 4.4.1)
-WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last
+WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last; also for a goodbye
+FIRST_MESSAGE = 60.0  # seconds that a peer has for it on a connection that it made
+IDLE = 900.0  # seconds without a message and without a write
+USER_TIMEOUT = 32000  # milliseconds that what was sent may stay unacknowledged by TCP (RFC 5482)
 
 
 class Owner(Interface):
@@ -59,7 +65,11 @@ class Stream(Protocol, Connection):
         self._unread = 0
         self._choked = False
         self._direct = False  # nothing of ours waits in the transport, and the socket takes what it is given
+        self._closing = False
         self._gone = False
+        self._age = 0.0  # seconds since it came, or began to close, as `passed` counts them
+        self._idle = 0.0
+        self._met = outbound  # a whole message came, or the peer is one of our choice
         self._since = 0  # counts messages, to tell whether one is still the same
         self._watched = -1  # which of them has a deadline
         self._keep = 0  # seconds between two pings; 0 where the peer did not say that it answers them
@@ -67,11 +77,12 @@ class Stream(Protocol, Connection):
 
     @property
     def alive(self) -> bool:
-        return not self._gone
+        return not (self._gone or self._closing)
 
     def write(self, data: bytes) -> None:
         if self._gone:
             return
+        self._idle = 0.0
         if not self.opened or self._choked:
             self._unread += len(data)
             if self._unread > MAX_QUEUE:
@@ -99,8 +110,12 @@ class Stream(Protocol, Connection):
 
     def connectionMade(self) -> None:
         transport = self.transport
+        if self._gone:  # given up while it was being made
+            transport.abortConnection()
+            return
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
+        _limit_silence(transport)
         transport.registerProducer(self, True)
         self.opened = True
         self._unread = 0
@@ -108,8 +123,8 @@ class Stream(Protocol, Connection):
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             self.write(data)
-        if self.flow.listener.transport == "tls" and not self.outbound:
-            self._owner.after(WHOLE_MESSAGE, self._handshake_deadline)
+        if self.flow.listener.transport == "tls":
+            self._owner.after(CONNECT_TIMEOUT if self.outbound else WHOLE_MESSAGE, self._handshake_deadline)
 
     def handshakeCompleted(self) -> None:
         """TLS stands; a client that showed a certificate has proved it (RFC 5922)."""
@@ -135,6 +150,8 @@ class Stream(Protocol, Connection):
                     self._unanswered = False
                     framer.pong_taken()
             elif not self._gone:
+                self._idle = 0.0
+                self._met = True
                 self._owner.received(piece, self.flow)
         if framer.fault is not None:
             self._owner.broken(self, framer.fault)
@@ -153,7 +170,7 @@ class Stream(Protocol, Connection):
 
     def keep_alive(self, seconds: int) -> None:
         """The peer answers keep-alives, and wants one every so many seconds (RFC 6223 4.1): pings from now on."""
-        begun, self._keep = bool(self._keep), max(seconds, 1)
+        begun, self._keep = bool(self._keep), min(max(seconds, 1), MAX_KEEP)
         if self.outbound and not begun:
             self._owner.after(0.8 * self._keep, self._ping)  # RFC 5626 4.4: up to a fifth sooner
 
@@ -170,11 +187,25 @@ class Stream(Protocol, Connection):
 
     def close(self) -> None:
         """Close once what was written is sent."""
+        if not self.alive:
+            return
+        self._closing = True
+        self._age = 0.0
         if self.transport is not None:
             self.transport.unregisterProducer()  # TLS waits for that, and would never say goodbye
             self.transport.loseConnection()
         else:
             self._lost("closed by us")
+
+    def passed(self, seconds: float) -> None:
+        """So much time has passed: a stream of no use ends, and one that should have closed is gone."""
+        self._age += seconds
+        self._idle += seconds
+        if self._closing:
+            if self._age > WHOLE_MESSAGE:
+                self.abort("the peer does not let it close")
+        elif (self._idle > IDLE and not self.clients) or (self._age > FIRST_MESSAGE and not self._met):
+            self.close()
 
     def abort(self, why: str) -> None:
         """Close at once."""
@@ -206,3 +237,10 @@ class Stream(Protocol, Connection):
 
     def stopProducing(self) -> None:
         self._choked = True
+
+
+def _limit_silence(transport: Any) -> None:
+    """A peer that vanished is noticed when what was sent is not acknowledged, not after TCP's quarter of an hour."""
+    wire = getattr(transport, "socket", None)  # TCP's, also under TLS
+    if wire is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
