@@ -30,6 +30,28 @@ class Forks(SynchronousTestCase):
         self.second.ring()
         world.settle()
 
+    def test_the_first_tag(self) -> None:
+        """RFC 2543: who rings without a tag and answers with one is one device: one dialog for the caller."""
+        world = World()
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        tag, world.bob.talk.local_tag = world.bob.talk.local_tag, ""
+        headers = world.bob.talk.heard[0].headers
+        kept = {name: headers[name] for name in KEPT}
+        world.bob.say(bytes(Response(180, "Ringing", kept)))
+        world.settle()
+        world.bob.talk.local_tag = tag
+        world.bob.says(200)
+        world.settle()
+        self.assertEqual(len({*tags(talk, "180 INVITE"), *tags(talk, "200 INVITE")}), 1)
+        (call,) = world.hall.book
+        self.assertEqual((len(call.pairs), world.hall.book.legs), (1, 2))
+        talk.bye()
+        world.bob.says(200)
+        world.settle()
+        self.assertEqual(talk.times("200 BYE"), 1)
+        world.quiet()
+
     def test_two_tags_for_two_tags(self) -> None:
         """S28: two 180 with two tags: the caller sees two, none of them the callee's; each again is the same again."""
         self.first.ring(183)

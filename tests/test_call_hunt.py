@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from b2bua.call.hall import Hall
 from b2bua.ops.phone import Dialog
 from b2bua.policy.interface import KernelRoute
 from b2bua.sip.message import Request, Response
@@ -113,6 +116,15 @@ class Hunting(SynchronousTestCase):
         self.three.open.clear()
         self.world.wait(33)
         self.assertEqual(talk.times("408 INVITE"), 1)
+        self.world.quiet()
+
+    def test_a_fault_of_ours(self) -> None:
+        """500, and the call is at its end; the journal has what was raised."""
+        with patch.object(Hall, "far_leg", side_effect=LookupError("ours")):
+            talk = self.call()
+            self.world.settle()
+        self.assertEqual(talk.times("500 INVITE"), 1)
+        self.assertEqual(self.world.journal.lines, ["crashed: ours", "ended: a fault of ours"])
         self.world.quiet()
 
     def test_503_from_all(self) -> None:
@@ -441,6 +453,58 @@ class Answers(SynchronousTestCase):
         world.settle()
         self.assertEqual(talk.times("502 INVITE"), 1)
         self.assertIn("fault of pbx.example in a body", "\n".join(world.journal.lines))
+
+    def test_a_contact_that_cannot_be_used(self) -> None:
+        """502 to the caller; ACK and BYE to where the INVITE went."""
+        contacts = (
+            ["<sip:bob@10.0.0.20>", "<sip:bob@10.0.0.21>"], ["<sip:"], ["<tel:7042>"], ["<sip:bob@10.0.0.20;maddr=[>"],
+        )  # fmt: skip
+        for contact in contacts:
+            for ringing in (True, False):
+                world = World()
+                talk = world.alice.invite("sip:bob@biloxi.example")
+                if ringing:
+                    world.bob.says(180)
+                world.bob.says(200, headers={"Contact": contact})
+                world.settle()
+                self.assertEqual(talk.times("502 INVITE"), 1)
+                self.assertEqual((world.bob.talk.times("ACK"), world.bob.talk.times("BYE")), (1, 1))
+                world.bob.says(200)
+                world.quiet()
+
+    def test_a_contact_that_cannot_be_used_comes_too_late(self) -> None:
+        """After CANCEL: ACK and BYE all the same."""
+        world = World()
+        self.patch(world.bob, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.bob.says(100)
+        world.settle()
+        talk.cancel()
+        world.settle()
+        world.bob.says(200, headers={"Contact": ["<tel:7042>"]})
+        world.settle()
+        self.assertEqual((world.bob.talk.times("ACK"), world.bob.talk.times("BYE")), (1, 1))
+
+    def test_a_contact_that_cannot_be_used_in_a_reinvite(self) -> None:
+        """502, and BYE to both: nobody knows which session there is."""
+        world = World()
+        near, far = world.call()
+        near.reinvite()
+        world.bob.says(200, headers={"Contact": ["<tel:7042>"]})
+        world.settle()
+        self.assertEqual((near.times("502 INVITE"), near.times("BYE"), far.times("BYE")), (1, 1, 1))
+
+    def test_routes_that_cannot_be_used(self) -> None:
+        """The same of Record-Route, should it come so far; a provisional response with it is missed."""
+        with patch("b2bua.net.switchboard.check_response"):
+            world = World()
+            talk = world.alice.invite("sip:bob@biloxi.example")
+            world.bob.says(180, headers={"Record-Route": ["<"]})
+            world.settle()
+            self.assertEqual(talk.times("180 INVITE"), 0)
+            world.bob.says(200, headers={"Record-Route": ["<"]})
+            world.settle()
+        self.assertEqual((talk.times("502 INVITE"), world.bob.talk.times("ACK")), (1, 1))
 
     def test_a_broken_description_in_progress(self) -> None:
         """A 183 with broken SDP crosses as a 183 without any; the call goes on. A broken refusal crosses bare, too."""

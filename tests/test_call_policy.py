@@ -314,6 +314,15 @@ class TheOperator(SynchronousTestCase):
         world.settle()
         self.assertEqual(len(call.history), 200)
 
+    def test_a_long_label(self) -> None:
+        """A method as long as a message leaves as much in the ladder as fits there."""
+        world = World()
+        near, _ = world.call()
+        near.ask("M" * 2000)
+        world.settle()
+        (call,) = world.hall.book
+        self.assertEqual(max(len(step.label) for step in call.history), 64)
+
     def test_the_products_name(self) -> None:
         """`user_agent` of the configuration: User-Agent in what we ask, Server in what we answer, and nowhere else."""
         world = World('user_agent = "Gate 7"\n' + TWO_SIDES)

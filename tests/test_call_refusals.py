@@ -130,7 +130,8 @@ class OutsideDialogs(SynchronousTestCase):
         answer = talk.heard[-1]
         assert isinstance(answer, Response)
         self.assertEqual((answer.status, answer.reason, message.responses[-1].reason), (603, "Not today", "Not today"))
-        self.assertIn("refused INVITE with 603: Not today", world.journal.lines)
+        lines = ["refused INVITE with 603: Not today", "refused MESSAGE with 603: Not today"]
+        self.assertEqual(world.journal.lines, lines)
         world.quiet()
 
 
@@ -358,6 +359,45 @@ class Glare(SynchronousTestCase):
         self.near.reinvite()
         self.world.settle()
         self.assertEqual((self.near.times("503 INVITE"), self.near.times("BYE")), (1, 0))
+
+    def overdue(self) -> None:
+        """A re-INVITE that has had 100 and nothing else for as long as a call may ring; probes are answered."""
+        self.near.reinvite()
+        self.world.bob.says(100)
+        for _ in range(22):
+            self.world.wait(10)
+            for phone in (self.world.alice, self.world.bob):
+                if phone.open and phone.open[-1][1].method == "OPTIONS":
+                    phone.says(200, to="OPTIONS")
+        self.assertEqual((self.near.times("408 INVITE"), self.far.times("CANCEL")), (1, 1))
+
+    def test_a_reinvite_without_end(self) -> None:
+        """RFC 3261 14.1: 408 and CANCEL, and the call goes on; what the far side then says to it hurts nobody."""
+        self.patch(self.world.bob, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        self.overdue()
+        self.world.wait(40)
+        self.world.bob.open.clear()
+        self.assertEqual((self.near.times("BYE"), self.far.times("BYE")), (0, 0))
+        self.near.reinvite()
+        self.world.bob.says(200)
+        self.world.settle()
+        self.assertEqual(self.near.times("200 INVITE"), 2)
+
+    def test_an_overdue_reinvite_accepted_too_late(self) -> None:
+        """The two sides do not have the same session any more: ACK, and BYE to both."""
+        self.patch(self.world.bob, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        self.overdue()
+        self.world.bob.says(200, to="INVITE")
+        self.world.settle()
+        self.assertEqual((self.near.times("BYE"), self.far.times("BYE"), self.far.times("ACK")), (1, 1, 2))
+
+    def test_hung_up_while_an_overdue_reinvite_is_cancelled(self) -> None:
+        """One 408 is answer enough."""
+        self.patch(self.world.bob, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        self.overdue()
+        self.near.bye()
+        self.world.settle()
+        self.assertEqual((self.near.times("487 INVITE"), self.far.times("CANCEL")), (0, 1))
 
     def test_no_answer_to_anything_else(self) -> None:
         """408 for the one request; the call goes on."""

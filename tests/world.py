@@ -19,6 +19,7 @@ Wires lose, delay and double what a rule of theirs says; a run with the same see
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
@@ -134,7 +135,7 @@ class Journal:
         """The call is over."""
         self.lines.append(f"ended: {call.ending}")
 
-    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
+    def fault(self, flow: Flow, fault: Malformed, what: str, answered: bool = False) -> None:
         """A peer broke a rule."""
         self.lines.append(f"fault of {flow.host} in {what}: {fault.reason}")
 
@@ -149,6 +150,10 @@ class Journal:
     def script_failed(self, request: Request) -> None:
         """The policy raised."""
         self.lines.append("the script failed")
+
+    def crashed(self, request: Request) -> None:
+        """A fault of ours."""
+        self.lines.append(f"crashed: {sys.exception()}")
 
 
 class World:

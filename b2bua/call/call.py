@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WATCH = 30.0  # seconds between two looks at a call
 HISTORY = 200  # steps kept for the ladder
+LABEL = 64  # characters of a step: a method may be as long as a message
 RETRY_AFTER = 11  # seconds, not included: RFC 3261 14.2 asks for "a randomly chosen value of between 0 and 10 seconds"
 
 _OVER = frozenset({Standing.ENDING, Standing.ENDED})
@@ -82,7 +83,8 @@ class Call:
     def note(self, leg: Leg, outward: bool, label: str) -> None:
         """Remember a message for the ladder."""
         if len(self.history) < HISTORY:
-            self.history.append(Step(self.hall.wire.now(), leg.call_id == self.near.call_id, outward, label))
+            near = leg.call_id == self.near.call_id
+            self.history.append(Step(self.hall.wire.now(), near, outward, label[:LABEL]))
 
     def ringing(self) -> None:
         """The far side is alerted."""
@@ -102,8 +104,11 @@ class Call:
         if 0.0 < self._deadline < self._look:
             self._watch_on()
 
-    def end(self, why: str) -> None:
-        """The call is over. Its legs stay for 64·T1: late messages must still find them (S33)."""
+    def end(self, why: str, told: bool = False) -> None:
+        """The call is over. Its legs stay for 64·T1: late messages must still find them (S33).
+
+        `told`: the journal has the reason already, of a call that never left us.
+        """
         if self.phase is Phase.ENDED:
             return
         self.phase = Phase.ENDED
@@ -119,7 +124,8 @@ class Call:
             for leg in pair:
                 if leg.standing is not Standing.ENDING:
                     leg.standing = Standing.ENDED
-        self.hall.journal.ended(self)
+        if not told:
+            self.hall.journal.ended(self)
         self.hall.wire.after(self.hall.wire.timers.patience, self._close)
 
     def _close(self) -> None:
@@ -259,6 +265,8 @@ class Call:
             else:
                 self.hang_up("the longest duration is reached")
             return
+        if self.reinvitation is not None and now >= self.reinvitation.deadline:
+            self.reinvitation.overdue()
         if self.phase is Phase.ANSWERED and 0 < self.hall.limits.probe <= now - self._heard:
             self._heard = now
             self._probe()

@@ -27,7 +27,8 @@ class Hunt:
     """Goes through an answer's next hops and each one's addresses until one is worth keeping.
 
     `attempt` is called with each try, and may raise Malformed for a request that cannot be sent anywhere; `exhausted`
-    with the last status and reason when there is no other. `next` goes on.
+    with the last status and reason when there is no other. `next` goes on. Whatever else is raised is our own fault:
+    it is in the journal, and the request is answered all the same.
     """
 
     __slots__ = (
@@ -57,6 +58,15 @@ class Hunt:
     def next(self, status: int = 480, reason: str = "no next hop") -> None:
         """Try the next address; `status` and `reason` tell how the one before it ended."""
         self._last = status, reason
+        try:
+            self._next()
+        except Malformed as fault:
+            self._exhausted(fault.status, fault.reason)
+        except Exception:  # noqa: BLE001 - our own fault must cost one request, and leave none unanswered
+            self._journal.crashed(self._request)
+            self._exhausted(500, "a fault of ours")
+
+    def _next(self) -> None:
         while self._targets:
             target = self._targets.popleft()
             try:
@@ -66,10 +76,7 @@ class Hunt:
                 self._journal.no_way(self._request, refusal.reason)
                 continue
             flow = Flow(choice.listener, target.host, target.port, None, target.tls_name)
-            try:
-                self._attempt(Attempt(self._uri, flow, choice.why))
-            except Malformed as fault:
-                self._exhausted(fault.status, fault.reason)
+            self._attempt(Attempt(self._uri, flow, choice.why))
             return
         if self._hops:
             self._uri = self._hops.popleft()

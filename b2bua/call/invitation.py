@@ -43,7 +43,7 @@ class Invitation(ABC):
         status = response.status
         if status < 200:
             if status > 100 and not self.server.answered:
-                self.provisional(response)
+                self._progress(transaction, response)
         elif status < 300:
             self._success(response)
         else:
@@ -77,6 +77,12 @@ class Invitation(ABC):
     def down(self, why: str) -> None:
         """The far side accepted, but with an answer that cannot cross."""
 
+    def _progress(self, transaction: ClientTransaction, response: Response) -> None:
+        try:
+            self.provisional(response)
+        except Malformed as fault:  # it may be missed
+            self.call.hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
+
     def _success(self, response: Response) -> None:
         tag = response.to_tag
         if tag in self._acks:  # the 2xx again: the same ACK again (S23)
@@ -85,16 +91,29 @@ class Invitation(ABC):
             self._accept(response)
         elif self._accepted is None or self._accepted.remote_tag != tag:
             # Nobody waits for it any more: ACK, then BYE, through its own route set (S27, S28).
-            far = self.late(response)
+            try:
+                far = self.late(response)
+            except Malformed:
+                far = self.late(_without_target(response))
             self.call.note(far, False, f"{response.status} INVITE")
             self._send_ack(far)
-            self.call.send_bye(far)
+            self.unwanted(far)
         # Else the 2xx comes again, while the near ACK with the answer to its offer is awaited.
 
+    def unwanted(self, far: Leg) -> None:
+        """The 2xx that came too late has its ACK."""
+        self.call.send_bye(far)
+
     def _accept(self, response: Response) -> None:
-        near, far = self.pair(response)
+        hall = self.call.hall
+        try:
+            near, far = self.pair(response)
+            crossed = hall.crossed(far, near, self.server.request, response)
+        except Malformed as fault:  # ACK and BYE go where the INVITE went
+            near, far = self.pair(_without_target(response))
+            hall.journal.fault(far.flow or self.server.flow, fault, f"a {response.status} response")
+            crossed = near.response(self.server.request, 502)
         self.call.note(far, False, f"{response.status} INVITE")
-        crossed = self.call.hall.crossed(far, near, self.server.request, response)
         near.standing = far.standing = Standing.CONFIRMED
         if crossed.status >= 300:
             self._send_ack(far)
@@ -182,6 +201,16 @@ class Invitation(ABC):
             granted = self.call.hall.across(self.near, self.far, cancel)[0] if cancel is not None else {}
             self.call.note(self.far, True, "CANCEL")
             self.call.hall.wire.cancel(self.client, {"Reason": granted["Reason"]} if "Reason" in granted else {})
+
+
+def _without_target(response: Response) -> Response:
+    """A 2xx less what of its Contact and Record-Route cannot be used."""
+    headers = {name: values for name, values in response.headers.items() if name != "Contact"}
+    try:
+        response.addresses("Record-Route")
+    except Malformed:
+        headers.pop("Record-Route")
+    return Response(response.status, response.reason, headers)
 
 
 def _describes(message: Message) -> bool:

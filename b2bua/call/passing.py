@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Passing:
     """A request that makes no dialog. Each attempt has a leg of its own, which lives as long as the answer takes."""
 
-    __slots__ = ("server", "_hall", "_near", "_far", "_hunt", "_flow")
+    __slots__ = ("server", "_hall", "_near", "_far", "_hunt", "_flow", "_until")
 
     def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
         self.server = server
@@ -26,6 +26,7 @@ class Passing:
         self._far: Leg | None = None
         self._hunt: Hunt | None = None
         self._flow = server.flow
+        self._until = hall.wire.now() + hall.wire.timers.patience  # then the sender has given up (RFC 4320 4.2)
         server.user = self
 
     @property
@@ -59,7 +60,7 @@ class Passing:
             return
         if response.status == 503:
             self._hall.wire.failed(self._flow)
-            self._hunt.next(500, "the next hop answered 503")
+            self._next(500, "the next hop answered 503")
             return
         self._hunt = None  # which knows us: no circle is left for the garbage collector
         crossed = self._hall.crossed(self._far, self._near, self.server.request, response)
@@ -69,8 +70,15 @@ class Passing:
         """No answer: the next target."""
         self._hall.wire.failed(self._flow)
         self._hall.journal.no_way(self.server.request, f"{self._flow}: {reason}")
+        self._next(status, reason)
+
+    def _next(self, status: int, reason: str) -> None:
+        """The next target; but nothing is delivered that the sender believes lost."""
         assert self._hunt is not None, "an attempt was made"
-        self._hunt.next(status, reason)
+        if self._hall.wire.now() < self._until:
+            self._hunt.next(status, reason)
+        else:
+            self._exhausted(status, reason)
 
     def _exhausted(self, status: int, reason: str) -> None:
         self._hall.journal.refused(self.server.request, self.server.flow, status, reason)

@@ -14,15 +14,18 @@ from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
+RING_TIMEOUT = 180.0  # seconds, where the configuration has none: a call must not wait for ever
+
 
 class Reinvitation(Invitation):
     """The one INVITE that is under way in an answered call, from its coming to the far side's final answer."""
 
-    __slots__ = ("_peer",)
+    __slots__ = ("_peer", "deadline")
 
     def __init__(self, call: Call, near: Leg, peer: Leg, server: ServerTransaction) -> None:
         super().__init__(call, near, server)
         self.far = self._peer = peer
+        self.deadline = call.hall.wire.now() + (call.hall.limits.ring_timeout or RING_TIMEOUT)
 
     def start(self) -> None:
         """Carry it across."""
@@ -31,20 +34,25 @@ class Reinvitation(Invitation):
     def _go(self, flow: Flow) -> None:
         hall, request, peer = self.call.hall, self.server.request, self._peer
         if self.server.answered:
-            return  # cancelled, or the call ended, while the way was looked up
+            self._settled()
+            return  # cancelled, overdue, or the call ended, while the way was looked up
         granted, body = hall.across(self.near, peer, request)
         self.call.note(peer, True, "INVITE")
         self.client = hall.wire.send(peer.request("INVITE", hall.hops_left(request), granted, body), flow, self)
 
     def pair(self, response: Response) -> tuple[Leg, Leg]:
         """The dialog is the call's own; a 2xx refreshes both targets (RFC 3261 12.2.2, S18)."""
-        self.near.retarget(self.server.request.contact)
         self._peer.retarget(response.contact)
+        self.near.retarget(self.server.request.contact)
         return self.near, self._peer
 
     def late(self, response: Response) -> Leg:
         """The dialog is the call's own, and has had its BYE."""
         return self._peer
+
+    def unwanted(self, far: Leg) -> None:
+        """Accepted after it was overdue: the two sides do not have the same session any more."""
+        self.call.gone("an INVITE was accepted too late")
 
     def provisional(self, response: Response) -> None:
         """Passed on as it is."""
@@ -53,16 +61,20 @@ class Reinvitation(Invitation):
 
     def up(self, near: Leg, far: Leg) -> None:
         """Both sides have agreed anew."""
-        self.call.reinvitation = None
+        self._settled()
 
     def down(self, why: str) -> None:
         """The two sides do not have the same session any more."""
-        self.call.reinvitation = None
+        self._settled()
         self.call.hang_up(why)
+
+    def _settled(self) -> None:
+        if self.call.reinvitation is self:
+            self.call.reinvitation = None
 
     def failure(self, status: int, response: Response) -> None:
         """The session stays as it was (RFC 3261 14.1), unless the far side says that there is none (S32)."""
-        self.call.reinvitation = None
+        self._settled()
         self.call.note(self._peer, False, f"{status} INVITE")
         if not self.server.answered:
             self.relay(self.near, self._peer, response)
@@ -75,11 +87,20 @@ class Reinvitation(Invitation):
 
     def _no_answer(self, status: int, reason: str) -> None:
         """A far side that does not answer an INVITE is not there any more (RFC 3261 14.1)."""
-        self.call.reinvitation = None
+        self._settled()
         if not self.server.answered:
             self.respond(self.near, self.near.response(self.server.request, status))
-        if status == 408:
-            self.call.gone("the peer does not answer an INVITE")
+            if status == 408:
+                self.call.gone("the peer does not answer an INVITE")
+
+    def overdue(self) -> None:
+        """Tried for as long as a call may ring: given up; the session stays as it was (RFC 3261 14.1).
+
+        Until the far side has answered, no other INVITE may follow (RFC 3261 14.1): the CANCEL makes it answer.
+        """
+        if not self.server.answered:
+            self.respond(self.near, self.near.response(self.server.request, 408))
+            self.cancel_far()
 
     def take_back(self, cancel: Request) -> None:
         """The far side decides whether CANCEL came in time there too: both sides must agree on what the session is."""
@@ -90,5 +111,6 @@ class Reinvitation(Invitation):
 
     def abandon(self) -> None:
         """The call ends under it (RFC 3261 15.1.2)."""
-        self.respond(self.near, self.near.response(self.server.request, 487))
-        self.cancel_far()
+        if not self.server.answered:
+            self.respond(self.near, self.near.response(self.server.request, 487))
+            self.cancel_far()

@@ -68,6 +68,12 @@ class Setup(Invitation):
                 if response.status >= 200:
                     far.formed(response)  # RFC 3261 13.2.2.4: the 2xx settles the route set
                 return near, far
+        for near, far in self._pairs:
+            if not far.remote_tag:  # RFC 2543: what rang without a tag has one now
+                self.call.hall.book.part([(near, far)])
+                far.formed(response)
+                self.call.hall.book.pair(self.call, near, far)
+                return near, far
         far, near = self._new(response), self.near
         if near.standing is not Standing.TRYING:  # our tag means another dialog already
             near = Leg.of_request(self.server.request, self.server.flow, tokens)
@@ -100,8 +106,8 @@ class Setup(Invitation):
         """Ringing, progress: into the early dialog that it names."""
         if len(self._pairs) == FORKS and all(far.remote_tag != response.to_tag for _, far in self._pairs):
             return
-        self.call.ringing()
         near, far = self.pair(response)
+        self.call.ringing()
         self.call.note(far, False, f"{response.status} INVITE")
         self.relay(near, far, response)
 
@@ -138,15 +144,19 @@ class Setup(Invitation):
 
     def _exhausted(self, status: int, reason: str) -> None:
         if self._hunt is not None:
-            self.refuse(status, reason)
+            self._refuse(status)
+            self.call.end(reason)
 
     # The end of it
 
     def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """There is no target for this call; `reason` is for the caller to read."""
+        """Policy said no, and the journal knows; `reason` is for the caller to read."""
+        self._refuse(status, reason)
+        self.call.end(why, told=True)
+
+    def _refuse(self, status: int, reason: str = "") -> None:
         self._hunt = None
         self.respond(self.near, self.near.response(self.server.request, status, reason=reason))
-        self.call.end(why)
 
     def take_back(self, cancel: Request) -> None:
         """487 at once; a far side that answers all the same gets ACK and BYE (S27)."""
@@ -154,7 +164,8 @@ class Setup(Invitation):
 
     def abandon(self, status: int, why: str, cancel: Request | None = None) -> None:
         """Given up by the caller or by us: a final response to the near side, CANCEL to the far side."""
-        self.refuse(status, why)
+        self._refuse(status)
+        self.call.end(why)
         self.cancel_far(cancel)
 
     def unanswered_too_long(self) -> None:

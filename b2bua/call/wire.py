@@ -82,8 +82,8 @@ class Journal(Protocol):
     def ended(self, call: Call) -> None:
         """The call is over, or never came to be."""
 
-    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
-        """A peer broke a rule."""
+    def fault(self, flow: Flow, fault: Malformed, what: str, answered: bool = False) -> None:
+        """A peer broke a rule; `answered` says that it is told so."""
 
     def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
         """A request outside any call was refused by us."""
@@ -93,3 +93,6 @@ class Journal(Protocol):
 
     def script_failed(self, request: Request) -> None:
         """The operator's policy raised; called while the exception is being handled."""
+
+    def crashed(self, request: Request) -> None:
+        """A fault of ours stopped a request; called while the exception is being handled."""

@@ -10,6 +10,7 @@ from copy import copy
 from enum import Enum
 
 from b2bua.sip.address import Address
+from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Message, Request, Response
 from b2bua.sip.sdp import OwnedSdp
@@ -172,23 +173,24 @@ class Leg:
         self.router = routes[0].uri if routes else None
 
     def formed(self, response: Response) -> None:
-        """A response with a tag makes the dialog: tag, route set and target are the peer's (RFC 3261 12.1.2)."""
+        """A response with a tag makes the dialog: tag, route set and target are the peer's (RFC 3261 12.1.2).
+
+        Malformed, and nothing has changed, where its Contact or Record-Route cannot be used.
+        """
         before = self.next_hop
-        self.remote_tag = response.to_tag
-        routes = response.addresses("Record-Route")
+        routes, contact = response.addresses("Record-Route"), response.contact
+        target = self.remote_target if contact is None else _target(contact)
+        self.remote_tag, self.remote_target = response.to_tag, target
         if routes or self.router is not None:
             routes.reverse()
             self._route(routes)
-        contact = response.contact
-        if contact is not None:
-            self.remote_target = _as_request_uri(contact.uri)
         self._keep_flow(before)
 
     def retarget(self, contact: Address | None) -> None:
         """The peer is to be reached here from now on (S18): only ever from the peer's own Contact."""
         if contact is not None:
             before = self.next_hop
-            self.remote_target = _as_request_uri(contact.uri)
+            self.remote_target = _target(contact)
             self._keep_flow(before)
 
     def _keep_flow(self, before: Uri) -> None:
@@ -213,6 +215,16 @@ def leads(flow: Flow, hop: Uri) -> bool:
 def _place(uri: Uri) -> tuple[str, int | None, str, bool]:
     """What of a URI decides where it leads (RFC 3263 4)."""
     return (uri.params.get("maddr") or uri.host).lower(), uri.port, uri.transport, uri.secure
+
+
+def _target(contact: Address) -> Uri:
+    """What of a Contact a request can be sent to; Malformed where none can."""
+    uri = contact.uri
+    if not uri.is_sip:
+        raise Malformed("a Contact that is not a SIP URI", "RFC 3261 12.1.1")
+    if maddr := uri.params.get("maddr"):
+        parse_host(maddr, "RFC 3261 19.1.1")
+    return _as_request_uri(uri)
 
 
 def _as_request_uri(uri: Uri) -> Uri:
