@@ -1,6 +1,6 @@
 """b2bua: a SIP border element. It takes a call in on one interface and carries it out on another, as two legs.
 
-The rooms, ground floor first; each imports only from those above it in this list:
+The rooms, ground floor first. Each imports only from those above it in this list; `ops` alone looks at everything:
 
 - `sip`          what is on the wire: grammar, URI, Via, the table of headers, messages, framing. Values; no state.
 - `transaction`  one request and its answers: four machines as tables, timers, matching. Pure: input in, actions out.
@@ -16,17 +16,18 @@ One INVITE, in and out:
 
 1. `net.transports.udp` has a datagram; `Switchboard.received` parses it once (`sip.message.parse`), and
    `sip.check.check_request` looks whether it breaks a rule.
-2. `Switchboard._new` makes its server transaction and answers 100 at once, then gives it to `Hall.request`.
-3. `Hall._begin` makes the near leg (`Leg.of_request`) and a `Call` with its `Setup`; `Hall._decide` asks the script and
-   the rules (`policy.routing.decide`) where to.
+2. `Switchboard._new` makes its server transaction, answers the INVITE with 100 at once, and gives it to `Hall.request`.
+3. `Hall._begin` makes the near leg (`Leg.of_request`) and a `Call` with its `Setup`; `Hall._decide` asks the script,
+   `Hall._decided` the rules (`policy.routing.decide`), where to.
 4. `Hunt.next` takes the first target: its address (`Switchboard.locate`, RFC 3263), then the listener that reaches it
    (`policy.interface.Interfaces.choose`).
-5. `Setup._attempt` makes the far leg (`Hall.far_leg`), asks the hiding table what may cross (`Hiding.grant`), and the
-   leg builds its own INVITE (`Leg.request`): fresh Call-ID, tag, CSeq, Contact.
+5. `Setup._attempt` makes the far leg (`Hall.far_leg`), asks what may cross (`Hall.across`: the hiding table, and the
+   body as the leg says it), and the leg builds its own INVITE (`Leg.request`): fresh Call-ID, tag, CSeq, Contact.
 6. `Switchboard.send` writes the Via, opens the client transaction and puts the bytes on the wire.
 
 The answer comes the same way: `Switchboard._response`, the client machine's PASS in `Switchboard._perform`,
-`Invitation.answered`, `Invitation.relay`, where the near leg builds its own response (`Leg.response`).
+`Invitation.answered`; a 1xx goes on by `Invitation.relay`, a 2xx by `Invitation._accept`, and in both the near leg
+builds its own response (`Hall.crossed`, `Leg.response`).
 
 The idea that everything stands on: a message that leaves is built by its leg and granted headers by the table; it is
 never a copy that is scrubbed. A header nobody thought of does not leak; it is not there.

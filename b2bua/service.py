@@ -44,7 +44,7 @@ from b2bua.transaction.machine import State
 
 # The bridge frees what it no longer needs by counting references; the collector is for the rare circle. With Python's
 # defaults it would walk through all that is alive many times a second.
-GARBAGE = (50_000, 20, 50)
+GARBAGE = (200_000, 20, 50)
 FAREWELL = 2.0  # seconds that BYEs may take when the bridge stops
 WAITING = frozenset({State.CALLING, State.HELD, State.TRYING, State.PROCEEDING})
 
@@ -134,9 +134,6 @@ class Border(Service):
         if not self._ports:
             self.privilegedStartService()
         super().startService()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GARBAGE)
         for warning in (*self.configuration.warnings, *self._certificate_warnings()):
             self.log.warn("{caution}", caution=str(warning))
         for listener in self.configuration.listeners:
@@ -244,6 +241,12 @@ class Bridge(MultiService):
         if hasattr(parent, "setComponent"):  # the application: its log is ours, where and how twistd was told
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        super().startService()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
 
 
 def _log_stream(parent: Any) -> Callable[[], IO[str]]:

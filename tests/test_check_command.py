@@ -139,6 +139,12 @@ class TestMistakes(SynchronousTestCase):
         self.assertEqual(said[-1], f"{len(said) - 1} mistakes")
         self.assertGreater(len(said), 4)
 
+    def test_no_certificates_yet(self) -> None:
+        """Where certificates are missing, how to make some is said once, at the end."""
+        said = self.mistakes(TWO_SIDES + TLS_TOO.replace("tls/", "certs/"))
+        self.assertEqual(said[-2], "4 mistakes")
+        self.assertRegex(said[-1], "^To try things out: b2bua development-certificate /.*/certs$")
+
     def test_certificates(self) -> None:
         """A damaged certificate is a mistake of the key that names it."""
         said = self.mistakes(

@@ -128,8 +128,19 @@ class TestCommands(Manned):
         self.world.call()
         call_id = self.only_call().id
         self.assertIn(call_id, self.run_command("show", call_id[:5]))
-        for wrong in ("", "x" * 16, 7):
-            self.assertIn("no call has the id", self.run_command("show", wrong))
+        self.assertIn("no call has the id", self.run_command("show", "x" * 16))
+        self.assertIn("the id of a call is missing", self.run_command("show", ""))
+
+    def test_wrong_kinds(self) -> None:
+        """An argument of another kind than it must be is said, and nothing is done."""
+        self.assertEqual(self.run_command("show", None), "show(call_id): call_id is a text in quotes, not None")
+        self.assertIn("uri is a text in quotes, not 1", self.run_command("explain", 1))
+        self.assertIn("headers is a text in quotes, or a list", self.run_command("explain", "sip:b@x", headers=[1]))
+        self.assertIn("limit is a whole number, not 'x'", self.run_command("calls", "", "x"))
+        self.assertIn("then_stop is True or False, not 'x'", self.run_command("drain", "x"))
+        self.assertFalse(self.world.hall.draining)
+        self.assertRaises(TypeError, self.run_command, "calls", "", 2, 3)
+        self.assertRaises(TypeError, self.run_command, "calls", colour=1)
 
     def test_hostile_names(self) -> None:
         """What a peer calls himself acts on nobody's terminal."""

@@ -137,6 +137,8 @@ class TestRules(Asked):
             (Question("sip:bob@x", listener="public-udp", zone="private"), "public-udp is in the zone public"),
             (Question("sip:bob@x", headers=["Subject"]), 'a header is "Name: value", not "Subject"'),
             (Question("sip:bob@x", headers=["Subject: a\r\nRoute: b"]), "control characters"),
+            (Question("sip:bob@[::1"), "the Request-URI sip:bob@[::1 is wrong: "),
+            (Question("sip:bob@example.com:99999"), "the Request-URI sip:bob@example.com:99999 is wrong: "),
         ):
             self.assertIn(text, str(self.assertRaises(CannotAsk, self.ask, question)))
 
@@ -267,7 +269,7 @@ class TestBeforePolicy(Asked):
 
     def test_broken(self) -> None:
         """What breaks a rule of SIP's is answered with that rule."""
-        explanation = self.ask(Question("sip:bob@example.com:99999"))
+        explanation = self.ask(Question("sip:bob@example.com", headers=["Max-Forwards: 256"]))
         self.assertEqual(explanation.status, 400)
         self.says("answered 400:", "RFC 3261")
         self.assertEqual(self.ask(Question("http://example.com/")).status, 416)

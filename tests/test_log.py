@@ -9,7 +9,7 @@ from typing import Any
 from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.ops.log import LEVELS, CallLog, LogObserver, escaped
+from b2bua.ops.log import LEVELS, CallLog, Floods, LogObserver, escaped
 from b2bua.ops.phone import answer_all
 from tests.world import TWO_SIDES, World
 
@@ -92,7 +92,21 @@ class TestText(Logged):
         world.settle()
         (line,) = self.lines
         self.assertRegex(line, rf"^{TIME} warn  OPTIONS from udp:192\.0\.2\.20:5060 at public-udp: CSeq ")
-        self.assertRegex(line, r" \(RFC 3261 [\d.]+\); answer 400$")
+        self.assertRegex(line, r" \(RFC 3261 [\d.]+\); answered 400$")
+
+    def test_a_flood(self) -> None:
+        """One source does not fill the log: so many lines a second, then a count; a long word is cut."""
+        now = [5.0]
+        floods = Floods(lambda: now[0])
+        allowed = [floods.allows("192.0.2.66") for _ in range(50)]
+        self.assertEqual(allowed.count(True), Floods.LINES)
+        self.assertTrue(floods.allows("192.0.2.67"))
+        now[0] = 6.0
+        self.assertTrue(floods.allows("192.0.2.66"))
+        world = self.world()
+        world.alice.invite(f"sip:{'b' * 500}@192.0.2.20")
+        world.settle()
+        self.assertLess(max(map(len, self.lines)), 900)
 
     def test_no_way(self) -> None:
         """A next hop that is not there: the target, the reason, the Call-ID."""

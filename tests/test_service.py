@@ -174,12 +174,13 @@ class TestStarting(Started):
         """Every listener, how to reach the manhole, and what to be careful of."""
         port = free_port("tcp", "127.0.0.1")
         bridge = await self.start(f"[manhole]\nport = {port}\n")
-        await bridge.says("manhole: ")
+        await bridge.says("manhole: telnet")
         self.assertIn(f"listening: outside (public) udp 127.0.0.1:{self.outside}\n", bridge.output)
         self.assertIn(f"manhole: telnet 127.0.0.1 {port}, without a password; then help()\n", bridge.output)
         self.assertIn("route[1]: from public to private media passes us by", bridge.output)
         with socket.create_connection(("127.0.0.1", port)) as peer:
             peer.settimeout(30)
+            peer.sendall(b"\xff\xfd\x01")  # as a telnet client answers; before that no terminal is opened
             self.assertIn(b"b2bua manhole", await deferToThread(_read_until, peer, b"help()"))
 
     async def test_mistakes(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 from twisted.internet.defer import Deferred
@@ -30,10 +31,15 @@ def read(path: str) -> Configuration:
 
 
 def say_mistakes(error: ConfigurationError, say: Say) -> None:
-    """Every mistake, a line each, and how many there are."""
+    """Every mistake, a line each, how many there are, and how to come by certificates where there are none yet."""
     for mistake in error.mistakes:
         say(f"error: {mistake}")
     say(counted(len(error.mistakes), "mistake"))
+    for mistake in error.mistakes:
+        if mistake.key.endswith((".certificate", ".key")) and mistake.message.startswith("no such file"):
+            directory = os.path.dirname(os.path.join(os.path.dirname(mistake.file), str(mistake.value)))
+            say(f"To try things out: b2bua development-certificate {directory or '.'}")
+            break
 
 
 def check(configuration: Configuration, wire: Wire, kernel: Kernel | None, say: Say) -> Deferred[None]:

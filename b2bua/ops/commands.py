@@ -10,7 +10,7 @@ import inspect
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from twisted.logger import Logger
@@ -30,6 +30,15 @@ SHOWN = 100  # rows of a table, unless more are asked for
 MANY = 3  # arguments that may be left out: help() does not name so many
 
 
+# What an argument must be, by its annotation.
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "str": (str, "a text in quotes"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "True or False"),
+    "Sequence[str]": (Sequence, "a text in quotes, or a list of them"),
+}
+
+
 class NoSuchCall(Exception):
     """A call's id that none has; the text is for the operator."""
 
@@ -46,6 +55,9 @@ class Command:
         self.bare = not inspect.signature(method).parameters
 
     def __call__(self, *arguments: Any, **named: Any) -> None:
+        if wrong := _wrong(self._method, arguments, named):
+            self._say(f"{self.called}: {wrong}")
+            return
         try:
             self._method(*arguments, **named)
         except NoSuchCall as error:
@@ -297,10 +309,23 @@ class Commands:
         self._leave()
 
     def _call(self, call_id: str) -> Call:
-        call = self._hall.book.call(str(call_id))
+        if not call_id:
+            raise NoSuchCall("the id of a call is missing; calls() lists them")
+        call = self._hall.book.call(call_id)
         if call is None:
             raise NoSuchCall(f"no call has the id {call_id}, or more than one begins so; calls() lists them")
         return call
+
+
+def _wrong(method: Callable[..., None], arguments: Sequence[Any], named: Mapping[str, Any]) -> str:
+    """What is wrong with the kinds of the arguments; their number is for Python to judge."""
+    parameters = inspect.signature(method).parameters
+    for name, value in [*zip(parameters, arguments, strict=False), *named.items()]:
+        kind, words = _KINDS.get(str(parameters[name].annotation) if name in parameters else "", (object, ""))
+        texts = value if isinstance(value, (list, tuple)) else ()
+        if not isinstance(value, kind) or not all(isinstance(each, str) for each in texts):
+            return f"{name} is {words}, not {value!r}"
+    return ""
 
 
 def _called(name: str, method: Callable[..., None], many: int = 99) -> str:

@@ -22,6 +22,7 @@ from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.headers import canonical
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Request, parse
+from b2bua.sip.uri import parse_uri
 
 _NOT_ROUTED = ("ACK", "CANCEL")  # they go where their INVITE went
 _PORT = 5060  # of the peer that nobody is
@@ -134,6 +135,10 @@ def _ask(listeners: Sequence[Listener], question: Question) -> tuple[Request, Fl
     for text in (question.uri, question.method, question.source, *question.headers):
         if not text.isprintable():
             raise CannotAsk("control characters cannot be asked with")
+    try:
+        parse_uri(question.uri)
+    except Malformed as fault:
+        raise CannotAsk(f"the Request-URI {question.uri} is wrong: {fault.reason} ({fault.rule})") from None
     host = bracketed(question.source or listener.address)
     lines = {
         "Via": f"{listener.via.partition(' ')[0]} {host}:{_PORT};branch={BRANCH}",

@@ -19,6 +19,7 @@ from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
 
+LONGEST = 200  # characters of one value that a peer wrote
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
 _RANK = {LogLevel.levelWithName(name): rank for rank, name in enumerate(LEVELS)}
@@ -35,6 +36,9 @@ class CallLog:
 
     A call's lines bring their text with them: to have it put together field by field costs more than the call's SIP.
     """
+
+    def __init__(self) -> None:
+        self._floods = Floods(time.monotonic)
 
     def started(self, call: Call) -> None:
         """The first INVITE left on the far leg."""
@@ -73,48 +77,61 @@ class CallLog:
             "call_id_out": far.call_id if far is not None else "-",
         }
 
-    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
-        """A peer broke a rule."""
+    def fault(self, flow: Flow, fault: Malformed, what: str, answered: bool = False) -> None:
+        """A peer broke a rule; `answered` says that it is told so."""
+        if not self._floods.allows(flow.host):
+            return
         _log.warn(
-            "{what} from {source} at {listener}: {reason} ({rule}); answer {status}",
-            what=what,
+            "{what} from {source} at {listener}: {reason} ({rule}){answer}",
+            what=_short(what),
             source=_source(flow),
             listener=flow.listener.name,
             reason=fault.reason,
             rule=fault.rule,
-            status=fault.status,
+            answer=f"; answered {fault.status}" if answered else "",
         )
 
     def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
         """A request was refused by us."""
+        if not self._floods.allows(flow.host):
+            return
         _log.info(
             "{method} {uri} from {source} at {listener} refused with {status}: {why}; Call-ID {call_id_in}",
-            method=request.method,
-            uri=request.uri_text,
+            method=_short(request.method),
+            uri=_short(request.uri_text),
             source=_source(flow),
             listener=flow.listener.name,
             status=status,
             why=why,
-            call_id_in=request.call_id,
+            call_id_in=_short(request.call_id),
         )
 
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""
         _log.warn(
             "{method} {uri}: {why}; Call-ID {call_id_in}",
-            method=request.method,
-            uri=request.uri_text,
+            method=_short(request.method),
+            uri=_short(request.uri_text),
             why=why,
-            call_id_in=request.call_id,
+            call_id_in=_short(request.call_id),
         )
 
     def script_failed(self, request: Request) -> None:
         """The operator's policy raised."""
         _log.failure(
             "the policy script failed for {method} {uri}; Call-ID {call_id_in}",
-            method=request.method,
-            uri=request.uri_text,
-            call_id_in=request.call_id,
+            method=_short(request.method),
+            uri=_short(request.uri_text),
+            call_id_in=_short(request.call_id),
+        )
+
+    def crashed(self, request: Request) -> None:
+        """A fault of ours."""
+        _log.failure(
+            "{method} {uri} could not be served; Call-ID {call_id_in}",
+            method=_short(request.method),
+            uri=_short(request.uri_text),
+            call_id_in=_short(request.call_id),
         )
 
 
@@ -127,6 +144,35 @@ def _say(event: dict[str, Any]) -> None:
 
 def _call_ids(fields: dict[str, Any]) -> str:
     return f"Call-IDs {fields['call_id_in']} | {fields['call_id_out']}"
+
+
+class Floods:
+    """Keeps one source from filling the log: so many lines a second, then one that says how many more there were."""
+
+    LINES = 20  # a second, of faults and refusals of one source
+    SOURCES = 1024  # watched at a time
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._second = 0
+        self._counts: dict[str, int] = {}
+
+    def allows(self, source: str) -> bool:
+        """Whether there may be another line about this source."""
+        second = int(self._now())
+        if second != self._second or len(self._counts) >= self.SOURCES:
+            self._second = second
+            counts, self._counts = self._counts, {}
+            for host, count in counts.items():
+                if count > self.LINES:
+                    _log.warn("{count} more lines about {source} are left out", count=count - self.LINES, source=host)
+        count = self._counts[source] = self._counts.get(source, 0) + 1
+        return count <= self.LINES
+
+
+def _short(text: str) -> str:
+    """What a peer wrote, cut where it is too long for a line."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _source(flow: Flow) -> str:

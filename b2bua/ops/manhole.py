@@ -28,7 +28,7 @@ from b2bua.ops.passwords import UsersChecker, UsersError, read_users
 from b2bua.ops.passwords import warnings as user_warnings
 from b2bua.ops.session import Session, Terminal
 from b2bua.ops.tables import counted, span
-from b2bua.ops.telnet import Bootstrap, Login, Telnet, user_text
+from b2bua.ops.telnet import Bootstrap, Login, Telnet, Unasked, user_text
 from b2bua.ops.trace import Tracer
 from b2bua.policy.mistakes import NOTHING
 from b2bua.sip.grammar import bracketed
@@ -73,6 +73,8 @@ def warnings(configuration: Configuration) -> list[str]:
     if manhole is None:
         return []
     found = user_warnings(manhole.users) if manhole.users else []
+    if manhole.port and not manhole.users:
+        found.append("manhole: no password is asked for: whoever can connect runs code as the bridge")
     if manhole.port and not ip_address(manhole.address).is_loopback:
         found.append(f"manhole: telnet to {manhole.address} is not encrypted: who listens on the way has the passwords")
     return found
@@ -180,7 +182,7 @@ class ManholeService(Service):
     def telnet(self) -> Protocol:
         """The protocol of one telnet connection."""
         if self._checker is None:
-            return Telnet(self, lambda: Bootstrap(self.terminal, ""))
+            return Telnet(self, lambda: Unasked(self.terminal, self))
         realm: Any = _Realm(self)
         checker: Any = self._checker
         portal = Portal(realm, [checker])

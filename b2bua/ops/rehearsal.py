@@ -214,7 +214,7 @@ class Rehearsal:
         """Why the call came to nothing."""
         self._explanation.why = self._explanation.why or call.ending
 
-    def fault(self, flow: Flow, fault: Malformed, what: str) -> None:
+    def fault(self, flow: Flow, fault: Malformed, what: str, answered: bool = False) -> None:
         """Never: the request was checked before."""
 
     def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
@@ -223,6 +223,11 @@ class Rehearsal:
 
     def no_way(self, request: Request, why: str) -> None:
         """Stands with the next hop already; the last one is the reason for our answer."""
+
+    def crashed(self, request: Request) -> None:
+        """A fault of ours: whoever asked must not wait for ever."""
+        if not self._done.called:
+            self._done.errback()
 
     def script_failed(self, request: Request) -> None:
         """What the operator's policy raised."""

@@ -16,6 +16,7 @@ from twisted.conch.telnet import (
     SGA,
     AuthenticatingTelnetProtocol,
     ITelnetProtocol,
+    OptionRefused,
     TelnetBootstrapProtocol,
     TelnetTransport,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 TRIES = 3  # passwords for one connection
 
 _NEWLINE = re.compile(rb"(?<!\r)\n")
+_HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/")
 _INTERRUPT = b"\x03"
 
 
@@ -46,6 +48,7 @@ class Telnet(TelnetTransport):
     def __init__(self, manhole: ManholeService, protocol: Callable[[], Any]) -> None:
         super().__init__(protocol)
         self._manhole = manhole
+        self._silent = True  # the peer
 
     def connectionMade(self) -> None:
         if not self._manhole.opened(self.transport):
@@ -61,11 +64,20 @@ class Telnet(TelnetTransport):
     def dataReceived(self, data: bytes) -> None:
         if self.protocol is None:
             return
+        if self._silent and _HTTP.match(data):
+            self.log.warn("manhole: {peer} speaks HTTP: is it a browser?", peer=self.getPeer().host)
+            self.abortConnection()
+            return
+        self._silent = False
         try:
             super().dataReceived(data)
         except Exception as error:  # noqa: BLE001 - Twisted raises for a command it does not know; ports are scanned
             self.log.warn("manhole: {peer} does not speak telnet: {error}", peer=self.getPeer().host, error=str(error))
-            self.transport.abortConnection()
+            self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once; nothing more is read."""
+        self.transport.abortConnection()
 
     def write(self, data: bytes) -> None:
         self.transport.write(_NEWLINE.sub(b"\r\n", data).replace(b"\xff", b"\xff\xff"))
@@ -82,8 +94,14 @@ class Bootstrap(TelnetBootstrapProtocol):
 
     def connectionMade(self) -> None:
         self.transport.negotiationMap[NAWS] = self.telnet_NAWS
-        for asked in (self.transport.will(ECHO), self.transport.will(SGA), self.transport.do(NAWS)):
+        for asked in self._ask():
             asked.addErrback(_not_minded)
+        self._open()
+
+    def _ask(self) -> tuple[Any, ...]:
+        return self.transport.will(ECHO), self.transport.will(SGA), self.transport.do(NAWS)
+
+    def _open(self) -> None:
         self.protocol = self.protocolFactory(*self.protocolArgs)
         self.protocol.makeConnection(self)
 
@@ -103,6 +121,59 @@ class Bootstrap(TelnetBootstrapProtocol):
 
     def write(self, data: bytes) -> None:
         self.transport.write(data)
+
+
+class Unasked(Bootstrap):
+    """Where there is no login, there is no terminal until the peer has answered a negotiation, before all else.
+
+    A web page can make a browser connect to a loopback address and write lines of Python, but it always begins with a
+    request and never answers.
+    """
+
+    log = Logger()
+
+    def __init__(self, terminal: Callable[[str], Terminal], manhole: ManholeService) -> None:
+        super().__init__(terminal, "")
+        self._deadline = manhole.login_deadline(self._refuse)
+        self._refused = False
+
+    def connectionMade(self) -> None:
+        self.transport.negotiationMap[NAWS] = self.telnet_NAWS
+        for asked in self._ask():
+            asked.addErrback(_refused_is_answered).addCallback(self._answered).addErrback(_not_minded)
+
+    def _answered(self, _: object) -> None:
+        if self.protocol is None and not self._refused:
+            self._deadline.cancel()
+            self._open()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.protocol is not None:
+            super().dataReceived(data)
+        elif not self._refused:
+            self.log.warn("manhole: {peer} is no telnet client", peer=self.transport.getPeer().host)
+            self._deadline.cancel()
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._refused = True
+        self.transport.abortConnection()
+
+    def unhandledCommand(self, command: bytes, argument: bytes | None) -> None:
+        """Means nothing without a terminal."""
+        if self.protocol is not None:
+            super().unhandledCommand(command, argument)
+
+    def telnet_NAWS(self, data: list[bytes]) -> None:
+        """The size is for a terminal."""
+        if self.protocol is not None:
+            super().telnet_NAWS(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._refused = True
+        if self._deadline.active():
+            self._deadline.cancel()
+        super().connectionLost(reason)
 
 
 class Login(AuthenticatingTelnetProtocol):
@@ -178,6 +249,10 @@ class Login(AuthenticatingTelnetProtocol):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+
+def _refused_is_answered(failure: Failure) -> None:
+    failure.trap(OptionRefused)  # anything else: the connection is gone
 
 
 def _not_minded(failure: Failure) -> None:
