@@ -264,7 +264,9 @@ def makeService(options: Options) -> MultiService:
 
     configuration, loop = options["configuration"], cast(Any, reactor)
     bridge = Bridge(configuration, options.parent)
-    border = Border(configuration, loop)
+    journal = CallLog(loop.callLater)
+    loop.addSystemEventTrigger("after", "shutdown", journal.flush)
+    border = Border(configuration, loop, journal)
     border.setServiceParent(bridge)
     if configuration.manhole is not None:
         from b2bua.ops.manhole import ManholeService
