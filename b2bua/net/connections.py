@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from b2bua.net.certificates import ClientContexts
+from b2bua.net.transports.direct import direct
 from b2bua.net.transports.stream import CONNECT_TIMEOUT, Owner, Stream
 from b2bua.sip.listener import Flow, Listener
 
@@ -129,7 +130,14 @@ class _OverTls(TLSMemoryBIOFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         inner = self.wrappedFactory.buildProtocol(addr)
-        return None if inner is None else TLSMemoryBIOProtocol(self, inner)
+        return None if inner is None else _Records(self, inner)
+
+
+class _Records(TLSMemoryBIOProtocol):
+    """TLS whose records reach the socket at once."""
+
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(direct(transport))
 
 
 class _Outbound(ClientFactory):

@@ -9,11 +9,11 @@ from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from b2bua.net.identity import peer_names, tls_failure
+from b2bua.net.transports.direct import direct
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Connection, Flow
 from b2bua.sip.stream import PING, PONG, Framer
@@ -64,7 +64,6 @@ class Stream(Protocol, Connection):
         self._waiting: list[bytes] = []
         self._unread = 0
         self._choked = False
-        self._direct = False  # nothing of ours waits in the transport, and the socket takes what it is given
         self._closing = False
         self._gone = False
         self._age = 0.0  # seconds since it came, or began to close, as `passed` counts them
@@ -90,23 +89,8 @@ class Stream(Protocol, Connection):
                 return
         if not self.opened:
             self._waiting.append(data)
-        elif self._direct:
-            self._send(data)
         else:
             self.transport.write(data)
-
-    def _send(self, data: bytes) -> None:
-        """Give it to the socket at once: by the transport it would wait for two turns of the reactor.
-
-        As soon as the socket does not take all of it, the transport has this stream's writing for good.
-        """
-        try:
-            taken = self.transport.getHandle().send(data)
-        except OSError:
-            taken = 0
-        if taken < len(data):
-            self._direct = False
-            self.transport.write(data[taken:])
 
     def connectionMade(self) -> None:
         transport = self.transport
@@ -119,7 +103,7 @@ class Stream(Protocol, Connection):
         transport.registerProducer(self, True)
         self.opened = True
         self._unread = 0
-        self._direct = isinstance(transport, TcpConnection)  # not over TLS
+        self.transport = direct(transport)
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             self.write(data)
