@@ -46,7 +46,7 @@ from b2bua.transaction.machine import (
     State,
     response_input,
 )
-from b2bua.transaction.timers import Timer, Timers
+from b2bua.transaction.timers import REPEATING, Timer, Timers
 from b2bua.transaction.transaction import (
     ClientTransaction,
     ClientUser,
@@ -59,8 +59,6 @@ LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
 NO_TCP = 300.0  # seconds that long requests go by UDP to where TCP was refused
 REMEMBERED = 1024  # next hops, and places without TCP
 KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
-
-_REPEATS = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
 
 
 class Guests(Protocol):
@@ -284,7 +282,7 @@ class Switchboard:
         seconds = self.timers.seconds(timer, before, transaction.reliable)
         if seconds is None:
             return
-        if timer in _REPEATS:
+        if timer in REPEATING:
             transaction.interval = seconds
         if seconds:
             self.wheel.after(seconds, self._fire, transaction, timer)

@@ -25,7 +25,7 @@ class Timer(IntEnum):
     X = auto()  # RFC 3261 9.1: no final answer after CANCEL
 
 
-_REPEATING = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})
+REPEATING = frozenset({Timer.A, Timer.E, Timer.G, Timer.R})  # each interval follows from the one before
 _ONLY_UNRELIABLE = frozenset({Timer.A, Timer.E, Timer.G})
 _UNCAPPED = frozenset({Timer.A})
 _OF_T4 = frozenset({Timer.I, Timer.K})
@@ -51,7 +51,7 @@ class Timers:
 
         `previous` is the interval before, for timers that double; `reliable` says that the transport does not lose.
         """
-        if timer in _REPEATING:
+        if timer in REPEATING:
             if reliable and timer in _ONLY_UNRELIABLE:
                 return None
             doubled = 2 * previous if previous else self.t1
