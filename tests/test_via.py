@@ -8,13 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.sip.grammar import Malformed, Params, split_list
-from b2bua.sip.via import MAGIC_COOKIE, Via, branch_of, mended_via, parse_via
+from b2bua.sip.grammar import Malformed, Params, bracketed, split_list
+from b2bua.sip.via import MAGIC_COOKIE, Sender, Via, branch_of, mended_via, parse_via
 from tests.hostile import LONG, TOKENS, repeating, steps
 from tests.test_uri import HOSTS
 
+
+def made(transport: str, host: str, port: int | None, params: Params, version: str) -> Via:
+    """A Via that nobody read."""
+    name = bracketed(host.lower())
+    return Via(Sender(version, transport, host, port, name if port is None else f"{name}:{port}"), params)
+
+
 VIAS = st.builds(
-    Via,
+    made,
     st.sampled_from(["UDP", "TCP", "TLS", "SCTP", "WSS", "UNKNOWN"]),
     HOSTS,
     st.none() | st.integers(1, 65535),
@@ -27,7 +34,7 @@ VIAS = st.builds(
 
 def parts(via: Via) -> tuple[object, ...]:
     """Everything there is in a Via."""
-    return via.transport, via.host, via.port, via.params, via.version
+    return via.transport, via.host, via.port, via.params, via.version, via.sent_by
 
 
 class TestParse(SynchronousTestCase):
@@ -36,7 +43,8 @@ class TestParse(SynchronousTestCase):
     def check(self, text: str, transport: str, host: str, port: int | None, params: Params) -> Via:
         """The parts of what is read."""
         via = parse_via(text)
-        self.assertEqual(parts(via), (transport, host, port, params, "2.0"))
+        sent_by = f"{bracketed(host.lower())}{'' if port is None else f':{port}'}"
+        self.assertEqual(parts(via), (transport, host, port, params, "2.0", sent_by))
         return via
 
     def test_parts(self) -> None:

@@ -53,7 +53,7 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "history", "reinvitation", "owed", "_deadline", "_heard", "_look",
+        "ending", "reinvitation", "owed", "_steps", "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -70,7 +70,7 @@ class Call:
         self.answered_at = 0.0
         self.ended_at = 0.0
         self.ending = ""
-        self.history: list[Step] = []
+        self._steps: list[tuple[float, bool, bool, str]] = []  # plain: written for every message, read by few
         self.reinvitation: Reinvitation | None = None  # the one that is under way
         self.owed: Invitation | None = None  # whose far ACK waits for the near one (S24)
         self._heard = self.created
@@ -82,9 +82,13 @@ class Call:
 
     def note(self, leg: Leg, outward: bool, label: str) -> None:
         """Remember a message for the ladder."""
-        if len(self.history) < HISTORY:
-            near = leg.call_id == self.near.call_id
-            self.history.append(Step(self.hall.wire.now(), near, outward, label[:LABEL]))
+        if len(self._steps) < HISTORY:
+            self._steps.append((self.hall.wire.now(), leg.call_id == self.near.call_id, outward, label[:LABEL]))
+
+    @property
+    def history(self) -> list[Step]:
+        """What was noted, in order."""
+        return [Step(*step) for step in self._steps]
 
     def ringing(self) -> None:
         """The far side is alerted."""

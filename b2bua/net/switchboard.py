@@ -241,7 +241,7 @@ class Switchboard:
         """Do what a cell says. The only place that does."""
         user: Any = transaction.user  # of whom a forgotten transaction lets go
         for action in actions:
-            if isinstance(action, Timer):
+            if type(action) is Timer:
                 self._start(transaction, action)
             elif action is SEND:
                 transaction.data = bytes(message)

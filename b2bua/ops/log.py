@@ -83,9 +83,11 @@ class CallLog:
     def flush(self) -> None:
         """Write the lines that wait."""
         waiting, self._waiting = self._waiting, []
-        for words, fields in waiting:
+        last = len(waiting) - 1
+        for number, (words, fields) in enumerate(waiting):
             fields["text"] = words(fields)
             fields.update(_OF_A_CALL)
+            fields["log_more"] = number < last
             globalLogPublisher(fields)
 
     def _fields(self, call: Call) -> Fields:
@@ -237,7 +239,8 @@ class LogObserver:
         line = self._json(event, level.name) if self._as_json else self._text(event, level.name)
         stream = self._stream()
         stream.write(line + "\n")
-        stream.flush()
+        if not event.get("log_more"):  # of a bundle, at its end
+            stream.flush()
 
     def _time(self, event: dict[str, Any]) -> str:
         at = float(event.get("log_time", 0.0))

@@ -83,11 +83,6 @@ class Rule:
     matches: tuple[Match, ...]
     answer: Answer
 
-    @property
-    def catches_all(self) -> bool:
-        """Whether every request fits, so that no later rule is ever asked."""
-        return not self.matches
-
     def may_come_by(self, listener: Listener) -> bool:
         """Whether a request that fits can come in on this listener at all."""
         return all(match.may_come_by(listener) for match in self.matches)

@@ -195,14 +195,6 @@ def ipv6(text: str, rule: str = "RFC 3261 25.1") -> str:
         raise Malformed("not an IPv6 address", rule) from None
 
 
-def is_ipv6(text: str) -> bool:
-    """Whether `text`, without brackets, is an IPv6 address."""
-    try:
-        return bool(socket.inet_pton(socket.AF_INET6, text))
-    except (OSError, ValueError):
-        return False
-
-
 def is_address(host: str) -> bool:
     """Whether a host (IPv6 without brackets) is an address and not a name."""
     return ":" in host or is_ipv4(host)

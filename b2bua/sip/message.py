@@ -7,9 +7,10 @@ after `check`: what is broken is found there, once, with the rule that it breaks
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
-from b2bua.sip.grammar import BLANKS, Malformed, digits, is_token, split_list
+from b2bua.sip.grammar import BLANKS, LONG, REMEMBERED, Malformed, digits, is_token, split_list
 from b2bua.sip.headers import CANONICAL, canonical
 from b2bua.sip.uri import Uri, shared_uri
 from b2bua.sip.via import Via, branch_of, mended_via, parse_via
@@ -134,10 +135,8 @@ class Message:
     def cseq(self) -> tuple[int, str]:
         """CSeq as number and method."""
         if self._cseq is None:
-            found = _CSEQ.fullmatch(self.only("CSeq"))
-            if found is None:
-                raise Malformed("CSeq is not a number and a method", "RFC 3261 20.16")
-            self._cseq = digits(found[1], MAX_CSEQ, "CSeq", "RFC 3261 8.1.1.5"), found[2]
+            text = self.only("CSeq")
+            self._cseq = _shared_cseq(text) if len(text) < LONG else parse_cseq(text)
         return self._cseq
 
     @property
@@ -184,7 +183,7 @@ class Request(Message):
         fault: Malformed | None = None,
         version: str = "SIP/2.0",
     ) -> None:
-        super().__init__(headers, body, fault)
+        Message.__init__(self, headers, body, fault)
         self.method = method
         self.uri_text = uri_text
         self.version = version
@@ -213,7 +212,7 @@ class Response(Message):
     def __init__(
         self, status: int, reason: str, headers: Headers, body: bytes = b"", fault: Malformed | None = None
     ) -> None:
-        super().__init__(headers, body, fault)
+        Message.__init__(self, headers, body, fault)
         self.status = status
         self.reason = reason
 
@@ -228,6 +227,18 @@ class Response(Message):
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.reason}>"
+
+
+def parse_cseq(text: str) -> tuple[int, str]:
+    """CSeq as number and method (RFC 3261 20.16)."""
+    found = _CSEQ.fullmatch(text)
+    if found is None:
+        raise Malformed("CSeq is not a number and a method", "RFC 3261 20.16")
+    return digits(found[1], MAX_CSEQ, "CSeq", "RFC 3261 8.1.1.5"), found[2]
+
+
+_shared_cseq = lru_cache(REMEMBERED)(parse_cseq)  # most are `1 INVITE` and `2 BYE`
+_is_method = lru_cache(REMEMBERED)(is_token)
 
 
 def parse(data: bytes, stream: bool = False) -> Request | Response:
@@ -294,7 +305,7 @@ def _body(headers: Headers, body: bytes, stream: bool) -> tuple[bytes, Malformed
 
 def _request(start: str, headers: Headers, body: bytes, fault: Malformed | None) -> Request:
     words = start.split(" ")
-    if len(words) == 3 and words[2] == "SIP/2.0" and words[1] and is_token(words[0]):
+    if len(words) == 3 and words[2] == "SIP/2.0" and words[1] and len(words[0]) < LONG and _is_method(words[0]):
         return Request(words[0], words[1], headers, body, fault)
     if not words[0] or not is_token(words[0]) or not headers:
         raise Malformed("neither a request nor a response", "RFC 3261 7")

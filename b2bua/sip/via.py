@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
 from b2bua.sip.grammar import (
     HOST,
+    LONG,
+    REMEMBERED,
     Malformed,
     Params,
     bracketed,
@@ -20,9 +24,9 @@ from b2bua.sip.grammar import (
 RULE = "RFC 3261 20.42"
 MAGIC_COOKIE = "z9hG4bK"
 
-_VIA = re.compile(
+_SENDER = re.compile(
     r"SIP[ \t]*+/[ \t]*+([0-9]++\.[0-9]++)[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t]++"
-    rf"({HOST})[ \t]*+(?::[ \t]*+([0-9]++)[ \t]*+)?(;.*)?",
+    rf"({HOST})[ \t]*+(?::[ \t]*+([0-9]++)[ \t]*+)?",
     re.I | re.A,
 )
 _PLAIN_PARAM = re.compile(r"[ \t]*([A-Za-z0-9\-.!%*_+`'~]++)[ \t]*(?:=[ \t]*([!#-+\--:<-~]++)[ \t]*)?")
@@ -32,19 +36,27 @@ _BRANCH = re.compile(r"[^,\"]*?;branch=([A-Za-z0-9\-.!%*_+`'~]++)(?=[;,]|$)")
 _KEEP = re.compile(r";keep=([0-9]{1,6})(?=[;,]|$)")
 
 
+class Sender(NamedTuple):
+    """Who sent a request, as the Via says it: what stands before its parameters."""
+
+    version: str
+    transport: str
+    host: str
+    port: int | None
+    sent_by: str
+
+
 class Via:
     """One Via value: transport in upper case, sent-by host (IPv6 without brackets) and port, parameters.
 
     `version` is SIP's as the sender wrote it: a response to a version that we do not know shows it unchanged.
+    `sent_by` is host:port as the sender wrote it, for matching (RFC 3261 17.2.3); host in lower case.
     """
 
-    __slots__ = ("transport", "host", "port", "params", "version")
+    __slots__ = ("version", "transport", "host", "port", "sent_by", "params")
 
-    def __init__(self, transport: str, host: str, port: int | None, params: Params, version: str = "2.0") -> None:
-        self.version = version
-        self.transport = transport
-        self.host = host
-        self.port = port
+    def __init__(self, sender: Sender, params: Params) -> None:
+        self.version, self.transport, self.host, self.port, self.sent_by = sender
         self.params = params
 
     @property
@@ -56,12 +68,6 @@ class Via:
     def received(self) -> str:
         """Where the request really came from, without brackets (RFC 5118 4.5)."""
         return (self.params.get("received") or "").strip("[]")
-
-    @property
-    def sent_by(self) -> str:
-        """host:port as the sender wrote it, for matching (RFC 3261 17.2.3); host in lower case."""
-        host = bracketed(self.host.lower())
-        return host if self.port is None else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
@@ -82,14 +88,13 @@ def keep_of(text: str) -> int:
 
 def parse_via(text: str) -> Via:
     """The one Via value that `text` is."""
-    found = _VIA.fullmatch(text)
-    if found is None:
+    if "\n" in text:
         raise Malformed("not a Via", RULE)
-    version, transport, host, port, params = found.groups()
-    number = parse_port(port, RULE) if port else None
-    held = parse_params(params, RULE) if params else {}
-    via = Via(transport.upper(), checked_host(host, RULE), number, held, version)
-    if "received" in held and ":" not in via.received:
+    before, semicolon, after = text.partition(";")
+    sender = _shared_sender(before) if len(before) < LONG else _sender(before)
+    params = parse_params(semicolon + after, RULE) if semicolon else {}
+    via = Via(sender, params)
+    if "received" in params and ":" not in via.received:
         parse_host(via.received, RULE)
     return via
 
@@ -99,12 +104,26 @@ def mended_via(text: str) -> Via:
 
     Parameters that cannot be read are left out. Malformed where not even the sender can be.
     """
-    found = _VIA.match(text)
+    before, _, params = text.partition("\n")[0].partition(";")
+    found = _SENDER.match(before)
     if found is None:
         raise Malformed("not a Via", RULE)
-    version, transport, host, port, params = found.groups()
     held: Params = {}
-    for piece in (params or "").split(";"):
+    for piece in params.split(";") if len(found[0]) == len(before) else ():
         if plain := _PLAIN_PARAM.fullmatch(piece):
             held.setdefault(plain[1].lower(), plain[2])
-    return Via(transport.upper(), checked_host(host, RULE), parse_port(port, RULE) if port else None, held, version)
+    return Via(_sender(found[0]), held)
+
+
+def _sender(text: str) -> Sender:
+    found = _SENDER.fullmatch(text)
+    if found is None:
+        raise Malformed("not a Via", RULE)
+    version, transport, written, port = found.groups()
+    host = checked_host(written, RULE)
+    number = parse_port(port, RULE) if port else None
+    name = bracketed(host.lower())
+    return Sender(version, transport.upper(), host, number, name if number is None else f"{name}:{number}")
+
+
+_shared_sender = lru_cache(REMEMBERED)(_sender)  # a neighbour's is the same in every request

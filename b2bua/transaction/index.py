@@ -106,9 +106,15 @@ class Transactions:
             return
         request = transaction.request
         self._servers.pop(transaction.key, None)
-        for index, key in ((self._cancellable, _cancel_key(request)), (self._merging, _merge_key(request))):
-            if index.get(key) is transaction:
-                del index[key]
+        if request.method == "INVITE":
+            _strike(self._cancellable, _cancel_key(request), transaction)
+        if not request.to_tag:
+            _strike(self._merging, _merge_key(request), transaction)
+
+
+def _strike(index: dict[Key, ServerTransaction], key: Key, transaction: ServerTransaction) -> None:
+    if index.get(key) is transaction:  # else it is another's by now
+        del index[key]
 
 
 def _cancel_key(request: Request) -> Key:
