@@ -187,7 +187,7 @@ class Hall:
             if not named:
                 break  # from here on they are for others
             if flow.listener not in named:
-                return Go(answer.to, named[0].name, answer.rule)
+                return Go(answer.to, named[0].name, answer.rule, answer.options)
         return answer
 
     # What its parts ask

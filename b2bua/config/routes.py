@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from b2bua.config.reading import Entry, Line, Reading, Section, Text
+from b2bua.config.reading import Entry, Line, Reading, Seconds, Section, Text
 from b2bua.config.sockets import Sockets
 from b2bua.policy.mistakes import NOTHING, shown
+from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
 from b2bua.policy.routing import AUTO, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
 from b2bua.policy.rules import KINDS
 from b2bua.sip.grammar import is_address
@@ -16,6 +17,8 @@ from b2bua.sip.listener import Listener
 from b2bua.sip.uri import Uri
 
 TRANSPORTS = ("udp", "tcp", "tls")
+
+Status = Annotated[int, Meta(ge=300, le=699)]
 
 
 class RouteEntry(Section, frozen=True):
@@ -26,6 +29,22 @@ class RouteEntry(Section, frozen=True):
     send_from: Text = AUTO
     reject: Annotated[int, Meta(ge=300, le=699, description="must be a status from 300 to 699")] = 403
     reason: Text = ""
+    forks: Annotated[Forks, Meta(description='must be "transparent" or "first"')] = DEFAULT.forks
+    hunt: Annotated[Hunting, Meta(description='must be "serial" or "parallel"')] = DEFAULT.hunt
+    target_timeout: Seconds = DEFAULT.target_timeout
+    go_on: Annotated[list[Status], Meta(description="must be a list of statuses from 300 to 699")] = field(
+        default_factory=lambda: sorted(DEFAULT.go_on)
+    )
+    redirect: Annotated[Redirect, Meta(description='must be "follow", "rewrite" or "pass"')] = DEFAULT.redirect
+    refer: Annotated[Refer, Meta(description='must be "pass", "local" or "refuse"')] = DEFAULT.refer
+
+    def options(self) -> Options:
+        """How a call that this route sends on is carried."""
+        return Options(self.forks, self.hunt, self.target_timeout, frozenset(self.go_on), self.redirect, self.refer)
+
+
+# What a route says of calls that it sends on, and of none that it rejects.
+_SENDING = ("to", "send_from", "forks", "hunt", "target_timeout", "go_on", "redirect", "refer")
 
 
 def read_routes(reading: Reading, sockets: Sockets) -> tuple[Rule, ...]:
@@ -58,7 +77,7 @@ def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sock
     """What an entry does with a request that fits; None, after saying so, when that is not clear."""
     value, key = entry.value, entry.key
     if entry.has("reject"):
-        for other in ("to", "send_from"):
+        for other in _SENDING:
             if entry.has(other):
                 reading.wrong(f"{key}.{other}", entry.raw[other], "reject is given too: a route sends on or rejects")
         try:
@@ -83,7 +102,7 @@ def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sock
         return None
     for uri in uris:
         _way_out(reading, entry, uri, sockets)
-    return Go(tuple(uris), value.send_from, name)
+    return Go(tuple(uris), value.send_from, name, value.options())
 
 
 def _next_hops(reading: Reading, key: str, to: str | list[str]) -> list[Uri] | None:

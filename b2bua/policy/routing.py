@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from b2bua.policy.match import Match
+from b2bua.policy.options import DEFAULT, Options
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri, parse_uri
@@ -26,7 +27,7 @@ class Go:
 
     `to` is the next hop: a SIP URI, or several that are tried in turn; as text or as `Uri`. `"request-uri"`, which is
     also what `()` means, sends it where its own Request-URI says. `send_from` is a listener (its name, or itself), a
-    zone's name, or "auto": as the kernel would. `rule` names what decided.
+    zone's name, or "auto": as the kernel would. `rule` names what decided, `options` how the call is carried.
 
     Raises ValueError (Malformed, where it is no URI) and TypeError for what cannot be sent to.
     """
@@ -34,15 +35,25 @@ class Go:
     to: tuple[Uri, ...] = ()
     send_from: str = AUTO
     rule: str = ""
+    options: Options = DEFAULT
 
-    def __init__(self, to: Destination = (), send_from: str | Listener = AUTO, rule: str = "") -> None:
+    def __init__(
+        self,
+        to: Destination = (),
+        send_from: str | Listener = AUTO,
+        rule: str = "",
+        options: Options = DEFAULT,
+    ) -> None:
         fill = object.__setattr__  # frozen, but friendly to whoever writes a policy
         fill(self, "to", _destination(to))
         name = send_from.name if isinstance(send_from, Listener) else send_from
         if not isinstance(name, str) or not name:
             raise TypeError(f"send_from is {name!r}, not a listener, a zone's name or {AUTO!r}")
         fill(self, "send_from", name)
+        if not isinstance(options, Options):
+            raise TypeError(f"options is {options!r}, not Options")
         fill(self, "rule", rule)
+        fill(self, "options", options)
 
     def describe(self) -> str:
         """`to sip:10.0.0.5;transport=tcp by private`."""

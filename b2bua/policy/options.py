@@ -1,0 +1,37 @@
+"""How a call is carried once policy has said where to: the choices of a route beside its next hops.
+
+A [[route]] of the configuration and a policy script (`Go(to, options=Options(...))`) say the same things by the same
+names; whoever carries a call reads them here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Forks = Literal["transparent", "first"]
+Hunting = Literal["serial", "parallel"]
+Redirect = Literal["follow", "rewrite", "pass"]
+Refer = Literal["pass", "local", "refuse"]
+
+GO_ON = frozenset({408, 503})  # after these a hunt tries the next target
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`forks`: whether the caller sees every early dialog of the far side, or only the first (S28).
+
+    `hunt`: targets one after the other or all at once (S29, S30); `target_timeout`: seconds that one target may take
+    to answer, 0 for as long as the call may ring; `go_on`: the statuses after which the next target is tried.
+    `redirect`: what becomes of a 3xx (S41). `refer`: who carries out a transfer (RFC 3515).
+    """
+
+    forks: Forks = "transparent"
+    hunt: Hunting = "serial"
+    target_timeout: float = 0.0
+    go_on: frozenset[int] = GO_ON
+    redirect: Redirect = "rewrite"
+    refer: Refer = "pass"
+
+
+DEFAULT = Options()
