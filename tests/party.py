@@ -43,6 +43,16 @@ class Party(Phone):
         """Call `uri` through the bridge."""
         return super().invite(uri, flow or self.by_proxy(), body, headers)
 
+    def subscribe(
+        self, uri: str, event: str, seconds: int = 3600, flow: Flow | None = None, headers: Headers | None = None
+    ) -> Dialog:
+        """Subscribe through the bridge."""
+        return super().subscribe(uri, event, seconds, flow or self.by_proxy(), headers)
+
+    def refer(self, uri: str, to: str, flow: Flow | None = None, headers: Headers | None = None) -> Dialog:
+        """REFER outside any call, through the bridge."""
+        return super().refer(uri, to, flow or self.by_proxy(), headers)
+
     def ask(
         self, method: str, uri: str, flow: Flow | None = None, body: bytes = b"", headers: Headers | None = None
     ) -> Sent:
@@ -74,8 +84,7 @@ class Party(Phone):
         return other
 
     def fork(self, dialog: Dialog) -> Dialog:
-        """Another answering device for the same INVITE: another To tag (RFC 3261 12.1)."""
-        assert dialog.invitation is not None
+        """Another answering device for the same INVITE or SUBSCRIBE: another To tag (RFC 3261 12.1)."""
         other = Dialog(self, dialog.flow, dialog.call_id, dialog.remote, dialog.target, dialog.remote_tag)
         other.local, other.routes, other.invitation = dialog.local, dialog.routes, dialog.invitation
         other.remote_cseq = dialog.remote_cseq

@@ -248,6 +248,7 @@ class World:
         self.wait(self.configuration.timers.patience + 5)
         left = [f"transaction {each.method} {each.state.name}" for each in self.switchboard.transactions]
         left += [f"call {each.phase.value}" for each in self.hall.book]
+        left += [f"subscription to {each.event.package}" for each in self.hall.book.subscriptions.values()]
         if self.hall.book.legs:
             left.append(f"{self.hall.book.legs} legs")
         if self.switchboard.wheel:

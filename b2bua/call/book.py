@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from b2bua.dialog.leg import Leg
-from b2bua.sip.message import Message
+from b2bua.sip.message import Headers, Message, Request
+from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
+    from b2bua.call.subscription import Subscription
+
+
+class Dialogue(Protocol):
+    """What two legs belong to, and what their peers' requests are given to: a call, or a subscription."""
+
+    def request(self, side: Side, transaction: ServerTransaction) -> None:
+        """A request inside the dialog, in its CSeq order."""
+
+    def ack(self, side: Side, ack: Request) -> None:
+        """An ACK for a 2xx."""
+
+    def refuse(self, side: Side, transaction: ServerTransaction, status: int, more: Headers | None = None) -> None:
+        """Answer a request ourselves, in the identity of the leg that it came on (S43)."""
 
 
 class Side(NamedTuple):
-    """A leg, the leg on the other side of it, and their call."""
+    """A leg, the leg on the other side of it, and the call or subscription that both are of."""
 
-    call: Call
+    call: Dialogue
     leg: Leg
     peer: Leg
 
 
 class Book:
-    """All calls by their own id, all legs by their dialog's."""
+    """All calls and subscriptions by their own ids, all legs by their dialog's."""
 
-    __slots__ = ("_calls", "_sides")
+    __slots__ = ("_calls", "_sides", "subscriptions", "_expected")
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
         self._sides: dict[tuple[str, str, str], Side] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self._expected: dict[tuple[str, str], Subscription] = {}  # by Call-ID and our tag: any NOTIFY may come
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -56,7 +73,23 @@ class Book:
         """Enter a call."""
         self._calls[call.id] = call
 
-    def pair(self, call: Call, near: Leg, far: Leg) -> None:
+    # Subscriptions
+
+    def expect(self, subscription: Subscription, far: Leg) -> None:
+        """From now on a NOTIFY to this leg may come from anybody: each new tag makes a dialog (RFC 6665 4.4.1)."""
+        self._expected[far.call_id, far.local_tag] = subscription
+
+    def expects(self, request: Message) -> Subscription | None:
+        """The subscription to which a request from a tag not seen before may belong."""
+        return self._expected.get((request.call_id, request.to_tag))
+
+    def enough(self, far: Leg) -> None:
+        """No new dialog for this leg."""
+        self._expected.pop((far.call_id, far.local_tag), None)
+
+    # Dialogs
+
+    def pair(self, call: Dialogue, near: Leg, far: Leg) -> None:
         """Enter two legs that belong together, once both know their peers' tags."""
         self._sides[near.call_id, near.local_tag, near.remote_tag] = Side(call, near, far)
         self._sides[far.call_id, far.local_tag, far.remote_tag] = Side(call, far, near)

@@ -10,6 +10,8 @@ from b2bua.call.exchange import Exchange
 from b2bua.call.invitation import Invitation
 from b2bua.call.own import Farewell, Probe
 from b2bua.call.reinvitation import Reinvitation
+from b2bua.call.relayed import Relayed
+from b2bua.call.usages import Usages, event_of
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.policy.hiding import unsupported
 from b2bua.sip.message import Headers, Request
@@ -53,7 +55,7 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "reinvitation", "owed", "_steps", "_deadline", "_heard", "_look",
+        "ending", "reinvitation", "owed", "usages", "_steps", "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -73,6 +75,7 @@ class Call:
         self._steps: list[tuple[float, bool, bool, str]] = []  # plain: written for every message, read by few
         self.reinvitation: Reinvitation | None = None  # the one that is under way
         self.owed: Invitation | None = None  # whose far ACK waits for the near one (S24)
+        self.usages: Usages | None = None  # its dialog's besides the call (RFC 5057); until the first there is none
         self._heard = self.created
         self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0
@@ -133,7 +136,22 @@ class Call:
         self.hall.wire.after(self.hall.wire.timers.patience, self._close)
 
     def _close(self) -> None:
+        """Nothing is left of it, unless a subscription outlives it in its dialog (RFC 5057 5)."""
+        if self.usages is not None:
+            self.usages.expire(self.hall.wire.now() - self.hall.wire.timers.patience)
+            if self.usages:
+                self.hall.wire.after(WATCH, self._close)
+                return
         self.hall.book.close(self)
+
+    def use(self) -> Usages:
+        """What the dialog is used for besides the call, to add to it."""
+        if self.usages is None:
+            self.usages = Usages()
+        return self.usages
+
+    def usage_over(self) -> None:
+        """A subscription in the dialog may have ended; the call goes on."""
 
     # What the peers ask
 
@@ -145,7 +163,7 @@ class Call:
         self.note(leg, False, method)
         if method == "BYE":
             self._bye(side, transaction)
-        elif leg.standing in _OVER:
+        elif leg.standing in _OVER and not self._outlived(side, request):
             self.refuse(side, transaction, 481)
         elif self.hall.hops_left(request) < 0:
             self.refuse(side, transaction, 483)
@@ -155,8 +173,18 @@ class Call:
             self._reinvite(side, transaction)
         elif method in self.hall.IN_DIALOG_REFUSED:
             self.refuse(side, transaction, 405, {"Allow": [self.hall.ALLOW]})
+        elif method == "SUBSCRIBE" or (self.usages is not None and method == "NOTIFY"):
+            Relayed(self, self.use(), leg, side.peer, transaction).start()
         else:
             Exchange(self, leg, side.peer, transaction).start()
+
+    def _outlived(self, side: Side, request: Request) -> bool:
+        """Whether a request is for a subscription that the BYE did not end (RFC 5057 4.1)."""
+        if self.usages is None:
+            return False
+        if request.method == "SUBSCRIBE":
+            return self.usages.asked(side.leg, event_of(request)) is not None
+        return request.method == "NOTIFY" and self.usages.notified(side.peer, event_of(request)) is not None
 
     def ack(self, side: Side, ack: Request) -> None:
         """An ACK for a 2xx belongs to the INVITE with its CSeq; any other is for nobody."""

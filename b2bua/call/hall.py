@@ -13,6 +13,7 @@ from b2bua.call.limits import Limits
 from b2bua.call.passing import Passing
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
+from b2bua.call.subscription import SUBSCRIBING, Subscription
 from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
@@ -27,7 +28,7 @@ from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
 # A dialog of these is another kind than a call's; they are refused until they can be bridged whole.
-_OTHER_DIALOGS = frozenset({"REGISTER", "SUBSCRIBE", "REFER", "NOTIFY", "PRACK"})
+_OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
 _RETRY_AFTER = 5  # seconds, of a refusal that passes
 
 Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
@@ -53,7 +54,7 @@ class Hall:
     """Calls, and the decisions that begin them."""
 
     ALLOW = ", ".join(sorted(METHODS))
-    IN_DIALOG_REFUSED = frozenset({"REFER", "SUBSCRIBE", "PRACK", "REGISTER"})
+    IN_DIALOG_REFUSED = frozenset({"REFER", "PRACK", "REGISTER"})
 
     def __init__(
         self,
@@ -95,7 +96,9 @@ class Hall:
         request = transaction.request
         side = self.book.find(request)
         if side is None:
-            self.refuse(transaction, 481, "no such dialog")
+            subscription = self.book.expects(request) if request.method == "NOTIFY" else None
+            if subscription is None or not subscription.notify(transaction):
+                self.refuse(transaction, 481, "no such dialog")
         elif side.leg.repeats(request):
             side.call.refuse(side, transaction, 500)  # RFC 3261 12.2.2: out of order
         else:
@@ -113,6 +116,8 @@ class Hall:
         elif method in ("BYE", "UPDATE") or method in _OTHER_DIALOGS:
             status = 481 if method in ("BYE", "UPDATE", "NOTIFY", "PRACK") else 405
             self.refuse(transaction, status, f"{method} outside a dialog", {"Allow": [self.ALLOW]})
+        elif method == "SUBSCRIBE" and "Event" not in request.headers:
+            self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1
         elif lacking := unsupported(request):
             self.refuse(transaction, 420, "a required extension", {"Unsupported": [", ".join(lacking)]})
         elif beyond_us(request):
@@ -126,6 +131,11 @@ class Hall:
 
     def _begin(self, transaction: ServerTransaction) -> None:
         near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
+        if transaction.method in SUBSCRIBING:
+            subscription = Subscription(self, near, transaction)
+            self.book.subscriptions[subscription.id] = subscription
+            self._decide(subscription)
+            return
         if transaction.method != "INVITE":
             self._decide(Passing(self, near, transaction))
             return

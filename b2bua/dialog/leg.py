@@ -186,6 +186,19 @@ class Leg:
             self._route(routes)
         self._keep_flow(before)
 
+    def formed_by(self, notify: Request) -> None:
+        """A NOTIFY makes the dialog (RFC 6665 4.4.1). Where it has no route set, what the 2xx brought stays.
+
+        Malformed, and nothing has changed, where its Contact or Record-Route cannot be used.
+        """
+        before = self.next_hop
+        routes, contact = notify.addresses("Record-Route"), notify.contact
+        target = self.remote_target if contact is None else _target(contact)
+        self.remote_tag, self.remote_target = notify.from_tag, target
+        if routes:
+            self._route(routes)
+        self._keep_flow(before)
+
     def retarget(self, contact: Address | None) -> None:
         """The peer is to be reached here from now on (S18): only ever from the peer's own Contact."""
         if contact is not None:

@@ -23,6 +23,8 @@ from b2bua.sip.uri import DEFAULT_PORTS, Uri, parse_uri
 
 __all__ = ["Dialog", "Phone", "Sent", "answer_all", "direction_of", "label"]
 
+SUBSCRIBING = frozenset({"SUBSCRIBE", "REFER"})
+FORMS_DIALOG = SUBSCRIBING | {"INVITE"}
 T1, T2 = 0.5, 4.0  # seconds (RFC 3261 17.1.1.1)
 PATIENCE = 64 * T1
 
@@ -71,6 +73,22 @@ class Phone:
         self.dialogs.append(dialog)
         body = dialog.sdp() if body is None else body
         dialog.ask("INVITE", body, {**(headers or {}), **(of_type("application/sdp") if body else {})})
+        return dialog
+
+    def subscribe(
+        self, uri: str, event: str, seconds: int = 3600, flow: Flow | None = None, headers: Headers | None = None
+    ) -> Dialog:
+        """Subscribe to what happens at `uri` (RFC 6665 4.1.2); each notifier that answers makes a dialog."""
+        dialog = self._dialog(uri, flow)
+        self.dialogs.append(dialog)
+        dialog.subscribe(event, seconds, headers)
+        return dialog
+
+    def refer(self, uri: str, to: str, flow: Flow | None = None, headers: Headers | None = None) -> Dialog:
+        """Ask whoever is at `uri` to call `to` (RFC 3515), outside any call."""
+        dialog = self._dialog(uri, flow)
+        self.dialogs.append(dialog)
+        dialog.ask("REFER", headers={"Refer-To": [to], **(headers or {})})
         return dialog
 
     def ask(
@@ -145,6 +163,8 @@ class Phone:
         sent.dialog.heard.append(response)
         if sent.request.method == "INVITE":
             self._invited(sent, response, repeated)
+        elif sent.request.method in SUBSCRIBING and response.status < 300 and not sent.dialog.remote_tag:
+            sent.dialog.formed(response)
         elif sent.request.method == "UPDATE" and response.status < 300:
             sent.dialog.retarget(response)
 
@@ -182,7 +202,7 @@ class Phone:
             if said is not None:
                 self._out(None, said, flow)
             return
-        dialog = self._find(request) or self._new(request, flow)
+        dialog = self._find(request) or self._notified(request) or self._new(request, flow)
         dialog.heard.append(request)
         self._replies[key] = dialog, request, flow, None
         if request.method == "CANCEL":
@@ -208,9 +228,21 @@ class Phone:
         dialog = Dialog(self, flow, request.call_id, remote, target, request.from_.tag)
         dialog.local = _TAG.sub("", request.headers["To"][0])
         dialog.routes = [str(route) for route in request.addresses("Record-Route")]
-        if request.method == "INVITE" and not request.to.tag:
+        if request.method in FORMS_DIALOG and not request.to.tag:
             self.dialogs.append(dialog)
         return dialog
+
+    def _notified(self, notify: Request) -> Dialog | None:
+        """The first NOTIFY of a notifier makes a dialog of what we asked (RFC 6665 4.4.1)."""
+        for dialog in self.dialogs:
+            if (dialog.call_id, dialog.local_tag, notify.method) == (notify.call_id, notify.to.tag, "NOTIFY"):
+                if dialog.remote_tag:
+                    dialog = dialog.beside()
+                    self.dialogs.append(dialog)
+                dialog.remote_tag = notify.from_.tag
+                dialog.routes = [str(route) for route in notify.addresses("Record-Route")]
+                return dialog
+        return None
 
     def _find(self, request: Request) -> Dialog | None:
         for dialog in reversed(self.dialogs):

@@ -115,6 +115,20 @@ class Dialog:
         self.up, self.over = False, True
         return self.ask("BYE")
 
+    def subscribe(self, event: str, seconds: int = 3600, headers: Headers | None = None) -> Sent:
+        """Subscribe, refresh, or with 0 seconds subscribe no longer (RFC 6665 4.1.2)."""
+        return self.ask("SUBSCRIBE", b"", {"Event": [event], "Expires": [str(seconds)], **(headers or {})})
+
+    def notify(self, event: str, state: str, body: bytes = b"", headers: Headers | None = None) -> Sent:
+        """Tell a subscriber how its subscription stands: "active;expires=60", and what there is to know."""
+        return self.ask("NOTIFY", body, {"Event": [event], "Subscription-State": [state], **(headers or {})})
+
+    def beside(self) -> Dialog:
+        """Another dialog of what we asked: our tag is the same, the peer's is not known yet."""
+        other = type(self)(self.phone, self.flow, self.call_id, self.remote, self.target)
+        other.local_tag, other.local, other.cseq = self.local_tag, self.local, self.cseq
+        return other
+
     def ask(self, method: str, body: bytes = b"", headers: Headers | None = None) -> Sent:
         """Any request, in this dialog's CSeq order, by its route set to its target."""
         self.cseq += 1

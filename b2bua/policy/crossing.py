@@ -15,9 +15,9 @@ from b2bua.sip.grammar import format_params, is_token, parse_params, split_list
 
 Crossing = Callable[[str, str], str]  # (value, host of the leg) -> value to send
 
-# What the bridge carries from leg to leg. Not REFER, SUBSCRIBE and PRACK: they name dialogs, or number provisionals, of
-# a leg that the other side does not know.
-METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PUBLISH".split())
+# What the bridge carries from leg to leg. Not REFER and PRACK: they name dialogs, or number provisionals, of a leg that
+# the other side does not know.
+METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PUBLISH SUBSCRIBE".split())
 
 # Option tags that need nothing of the bridge but what it does anyway. Every other one is left out of Supported and
 # refused in Require: 100rel and precondition (each leg has its own RSeq), replaces, join, tdialog and histinfo (ids and
