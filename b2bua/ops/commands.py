@@ -21,6 +21,7 @@ from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
 from b2bua.ops.log import escaped
+from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
 from b2bua.ops.terminal import NARROWEST, Look
 from b2bua.sip.grammar import bracketed
@@ -74,7 +75,8 @@ class Commands:
     """
 
     NAMES: ClassVar = (
-        "calls", "show", "ladder", "trace", "untrace", "hangup", "transactions", "listeners", "explain", "stats",
+        "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
+        "explain", "stats",
         "drain", "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
@@ -108,8 +110,8 @@ class Commands:
 
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
-            self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.transactions,
-            self.listeners, self.explain, self.stats, self.drain, self.undrain, self.help, self.quit,
+            self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
+            self.transactions, self.listeners, self.explain, self.stats, self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -169,6 +171,14 @@ class Commands:
         sent_by = f"{near.listener.sent_by} | {far.listener.sent_by if far is not None else '-'}"
         heads = (("caller", way_of(near)), ("bridge", sent_by), ("callee", way_of(far)))
         self._say(ladder(call.history, heads, Look(max(NARROWEST, self._width()), colour=True)))
+
+    def subscriptions(self, match: str = "", limit: int = SHOWN) -> None:
+        """The subscriptions there are, also those inside calls; with a text, those that have it in a column."""
+        rows = [row for row in subscription_rows(self._hall.book, self._board.now()) if match in " ".join(row)]
+        if rows:
+            self._say(table(HEADS, rows[-limit:]))
+        more = f", the last {limit} of them above" if len(rows) > limit else ""
+        self._say(f"{counted(len(rows), 'subscription')}{more}")
 
     def transactions(self, match: str = "", limit: int = SHOWN) -> None:
         """The transactions there are; with a text, those that have it in a column."""
@@ -237,6 +247,7 @@ class Commands:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         rows = [
             ("calls", ", ".join(f"{phases[phase]} {phase.value}" for phase in Phase)),
+            ("subscriptions", len(self._hall.book.subscriptions)),
             ("draining", "yes: new calls are answered 503" if self._hall.draining else "no"),
             ("traced calls", len(self._tracer)),
             ("transactions", f"{transactions[True]} client, {transactions[False]} server"),
