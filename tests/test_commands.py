@@ -60,6 +60,31 @@ class Manned(SynchronousTestCase):
 class TestCommands(Manned):
     """The commands."""
 
+    def test_subscriptions(self) -> None:
+        """A row for each: one that nobody answered yet, one that is active, one inside a call (RFC 5057)."""
+        world = self.world
+        self.assertEqual(self.run_command("subscriptions"), "no subscriptions")
+        world.alice.subscribe("sip:bob@biloxi.example", "presence", 600)
+        world.settle()
+        first = self.run_command("subscriptions").splitlines()
+        self.assertEqual(first[0].split(), ["id", "event", "subscriber", "notifier", "state", "expires", "age"])
+        self.assertRegex(first[2], r"presence +<sip:alice@192\.0\.2\.20> +<sip:bob@10\.0\.0\.20> +- +- +0 s")
+        world.bob.says(200, headers={"Expires": ["600"]})
+        world.settle()
+        world.bob.talk.notify("presence", "active;expires=500")
+        world.alice.says(200)
+        near, far = world.call()
+        far.subscribe("kpml;id=3", 60)
+        world.alice.says(200, headers={"Expires": ["60"]})
+        world.wait(20)
+        shown = self.run_command("subscriptions")
+        self.assertRegex(shown, r"presence .* active +7:59 +20 s")
+        self.assertRegex(shown, r"kpml;id=3 +<sip:bob@10\.0\.0\.20> +<sip:alice@192\.0\.2\.20> +asked +\d\d s +20 s")
+        self.assertIn("2 subscriptions", shown)
+        self.assertIn("1 subscription\n", self.run_command("subscriptions", "kpml") + "\n")
+        self.assertIn("2 subscriptions, the last 1 of them above", self.run_command("subscriptions", limit=1))
+        self.assertRegex(self.run_command("stats"), r"subscriptions +1")
+
     def test_names(self) -> None:
         """Every command has its name, and says what it does and how it is called."""
         for name in Commands.NAMES:

@@ -35,9 +35,12 @@ class Owner(Protocol):
 
 
 class Relayed:
-    """A request inside a dialog. The near leg is the one that it came on."""
+    """A request inside a dialog. The near leg is the one that it came on.
 
-    __slots__ = ("_owner", "_usages", "_near", "_far", "_server", "_usage")
+    Malformed for an Event, or a Subscription-State, that cannot be read.
+    """
+
+    __slots__ = ("_owner", "_usages", "_near", "_far", "_server", "_event", "_over", "_usage")
 
     def __init__(self, owner: Owner, usages: Usages, near: Leg, far: Leg, server: ServerTransaction) -> None:
         self._owner = owner
@@ -45,6 +48,8 @@ class Relayed:
         self._near = near
         self._far = far
         self._server = server
+        self._event = event_of(server.request)
+        self._over = server.method == "NOTIFY" and state_of(server.request)[0] == "terminated"
         self._usage: Usage | None = None  # a REFER's own
         server.user = self
 
@@ -107,13 +112,13 @@ class Relayed:
         request, usages = self._server.request, self._usages
         if status < 300:
             usages.follow(self._far, request, self._owner.hall.wire.now())
-        elif status in ENDS or status == 408 or (status not in (401, 407) and state_of(request)[0] == "terminated"):
-            usages.over(usages.notified(self._far, event_of(request)))
+        elif status in ENDS or status == 408 or (self._over and status not in (401, 407)):
+            usages.over(usages.notified(self._far, self._event))
 
     def _subscribed(self, status: int, response: Response) -> None:
         """RFC 6665 4.1.2.2: the 2xx says how long it lasts from now on; after a failure it lasts as long as it did."""
         request, usages = self._server.request, self._usages
-        event = event_of(request)
+        event = self._event
         if status < 300:
             seconds = duration(request, response)
             if seconds or usages.asked(self._near, event) is not None:
