@@ -25,7 +25,7 @@ FREE_TEXT = frozenset(
     """
     Accept Accept-Contact Accept-Encoding Accept-Language Allow-Events Answer-Mode Authentication-Info Authorization
     Content-Disposition Content-Encoding Content-Language Content-Type Info-Package Priority Proxy-Authenticate
-    Proxy-Authorization Recv-Info Reject-Contact Request-Disposition SIP-ETag SIP-If-Match Subject Subscription-State
+    Proxy-Authorization Recv-Info Reject-Contact Request-Disposition SIP-ETag SIP-If-Match Subject
     Suppress-If-Match User-to-User WWW-Authenticate
     """.split()
 )
@@ -235,6 +235,32 @@ class Leaks(SynchronousTestCase):
         alice.says(200)
         world.settle()
         self.assertEqual(talk.times("BYE"), 1)
+        self.subscribe(world, alice, bob)
+
+    def subscribe(self, world: World, alice: Party, bob: Party) -> None:
+        """Subscriptions in both directions, what is said in them, and what of them fails."""
+        short: Headers = {"Expires": ["60"]}
+        for near, far, uri in ((alice, bob, "sip:bob@atlanta.example"), (bob, alice, "sip:alice@biloxi.example")):
+            for status in (302, 401, 423, 489, 503):
+                near.ask("SUBSCRIBE", uri, near.by_proxy(), headers={"Event": ["dialog"], **short})
+                far.says(status)
+                near.ask("REFER", uri, near.by_proxy(), headers={"Refer-To": ["<sip:carol@chicago.example>"]})
+                far.says(status)
+            talk = near.subscribe(uri, "dialog", 60)
+            far.says(200, headers=short)
+            world.settle()
+            for state, status in (("active;expires=60", 200), ("pending", 500)):
+                far.talk.notify("dialog", state)
+                near.says(status)
+            for seconds, status in ((60, 500), (0, 200)):
+                talk.subscribe("dialog", seconds)
+                far.says(status, headers=short)
+                world.settle()
+            for dialog in (talk, far.talk):
+                dialog.ask("BYE")
+            far.talk.notify("dialog", "terminated;reason=giveup")
+            near.says(200)
+            world.settle()
 
     def cancel(self, phone: Party, side: Side) -> None:
         """CANCEL with every header too."""

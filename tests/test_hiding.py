@@ -41,14 +41,15 @@ SHAPES = (
     "dialog;id=1;to-tag={0}", "INVITE, {0}, BYE", "timer, {0}", "{0}, timer", "id;{0}", "true;x={0}", "70 {0}",
     "a.b.c;info=<https://{0}/c>", "Sat, 15 Oct 2005 04:44:56 {0}", "0123456789abcdef0123456789abcdef;remote={0}",
     "0123456789abcdef0123456789abcdef;x={0}", "1.0 {0}", "*;audio;x=\"<{0}>\"", "yes;a={0}",
+    "active;reason={0}", "active;expires={0};x={0}", "{0};expires=60",
 )  # fmt: skip
 # Headers that cross whole because they are one end's words to the other: whatever stands in them crosses.
 WHOLE = {
     "Accept", "Accept-Contact", "Accept-Encoding", "Accept-Language", "Allow-Events", "Answer-Mode",
     "Authentication-Info", "Authorization", "Content-Disposition", "Content-Encoding", "Content-Language",
     "Content-Type", "Info-Package", "Priority", "Proxy-Authenticate", "Proxy-Authorization", "Recv-Info",
-    "Reject-Contact", "Request-Disposition", "SIP-ETag", "SIP-If-Match", "Subject", "Subscription-State",
-    "Suppress-If-Match", "User-to-User", "WWW-Authenticate",
+    "Reject-Contact", "Request-Disposition", "SIP-ETag", "SIP-If-Match", "Subject", "Suppress-If-Match",
+    "User-to-User", "WWW-Authenticate",
 }  # fmt: skip
 # Event crosses with the package's own parameters, which may say anything, but not with a dialog's ids.
 NEARLY_WHOLE = WHOLE | {"Event"}
@@ -296,6 +297,7 @@ class TestGrant(SynchronousTestCase):
             "true",
             "1.0",
             "a" * 32,
+            "active",
         ]
         for hiding in (Hiding(PUBLIC, PRIVATE), Hiding(CORE, CARRIER)):
             for row in TABLE:
@@ -381,6 +383,16 @@ class TestCrossings(SynchronousTestCase):
             "dialog": "dialog", "refer;id=93809824": "refer;id=93809824",
             "presence ; ID=a;adaptive-min-rate": "presence;id=a;adaptive-min-rate",
             'dialog;call-id="a";from-tag=b': "", "dialog;To-Tag=b": "", "a b": "", "": "", "a;;": "",
+        })  # fmt: skip
+
+    def test_subscription_state(self) -> None:
+        """RFC 6665 8.2.3: the state, seconds, and the reasons that are registered."""
+        self.check("Subscription-State", {
+            "active": "active", "Active ; expires=60": "active;expires=60", "pending;expires=x": "pending",
+            "terminated;reason=timeout;retry-after=5": "terminated;reason=timeout;retry-after=5",
+            "terminated;reason=NoResource": "terminated;reason=NoResource",
+            "terminated;reason=biloxi;x=y": "terminated", "terminated;reason": "terminated",
+            "waiting": "", "active;expires=1;expires=2": "", "": "",
         })  # fmt: skip
 
     def test_session_timer(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from b2bua.sip.address import parse_address
-from b2bua.sip.grammar import format_params, is_token, parse_params, split_list
+from b2bua.sip.grammar import Params, format_params, is_token, parse_params, split_list
 
 Crossing = Callable[[str, str], str]  # (value, host of the leg) -> value to send
 
@@ -70,6 +70,10 @@ _PASSPORT = re.compile(
 )
 _SESSION_ID = re.compile(r"[0-9a-f]{32}(?:[ \t]*;[ \t]*remote[ \t]*=[ \t]*[0-9a-f]{32})?", re.A | re.I)
 _PRIVACY = re.compile(r"(?:(?:header|session|user|none|critical|id|history)(?:[ \t]*;[ \t]*(?!$)|$))+", re.A | re.I)
+_STATES = frozenset({"active", "pending", "terminated"})
+_SUBSCRIPTION_REASONS = frozenset(
+    "deactivated probation rejected timeout giveup noresource invariant badfilter".split()  # RFC 6665 4.1.3, RFC 4660
+)
 _CAUSE = re.compile("[0-9]{1,4}")
 
 
@@ -165,6 +169,21 @@ def event(value: str, host: str) -> str:
     if not is_token(package.strip()) or params.keys() & {"call-id", "from-tag", "to-tag"}:
         return ""
     return package.strip() + format_params(params)
+
+
+def subscription_state(value: str, host: str) -> str:
+    """Subscription-State: how it stands, for how long, and one of the reasons that there are (RFC 6665 8.2.3)."""
+    state, semicolon, rest = value.partition(";")
+    state = state.strip().lower()
+    if state not in _STATES:
+        return ""
+    params = parse_params(semicolon + rest, "RFC 6665 8.2.3")
+    why = params.get("reason")
+    kept: Params = {"reason": why} if why is not None and why.lower() in _SUBSCRIPTION_REASONS else {}
+    kept |= {
+        name: seconds for name in ("expires", "retry-after") if (seconds := params.get(name)) and number(seconds, "")
+    }
+    return state + format_params(kept)
 
 
 def masked(value: str, host: str) -> str:

@@ -38,6 +38,7 @@ CROSSINGS: dict[str, Crossing] = {
     "Retry-After": crossing.retry_after,
     "Session-Expires": crossing.session_expires,
     "Session-ID": crossing.session_id,
+    "Subscription-State": crossing.subscription_state,
     "Supported": crossing.option_tags,
     "Unsupported": crossing.option_tags,
     "Warning": crossing.warning,

@@ -157,7 +157,7 @@ TABLE: tuple[Row, ...] = (
     Row("SIP-ETag", "", False, KEEP, "the name of a published state"),
     Row("SIP-If-Match", "", False, KEEP, "the name of a published state"),
     Row("Subject", "s", False, KEEP, "the caller's words for the callee"),
-    Row("Subscription-State", "", False, KEEP, "how a subscription stands"),
+    Row("Subscription-State", "", False, MASK, "state, time and reason cross; nothing else that it may say"),
     Row("Supported", "k", True, INTERSECT, "only what is bridged"),
     Row("Suppress-If-Match", "", False, KEEP, "the name of a notified state"),
     Row("Target-Dialog", "", False, MAP, "a dialog of another leg"),
