@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.subscription import FORKS
@@ -68,6 +70,7 @@ class Subscribing(SynchronousTestCase):
     def gone(self) -> None:
         """64·T1 and five seconds after the end nothing is left, and nothing was leaked."""
         self.world.quiet()
+        self.assertEqual(self.world.hall.book._expected, {})
         self.hidden()
 
 
@@ -624,6 +627,37 @@ class Refused(Subscribing):
         self.assertEqual(sent.status, 481)
         self.assertEqual(world.alice.bytes_in, [])
         world.quiet()
+
+    def test_nobody_subscribed_but_a_rule_lets_it_in(self) -> None:
+        """Old PBXs tell of messages unasked: a rule that names NOTIFY lets it in, for whom it fits; 481 for others."""
+        rule = 'name = "outwards"\nmethod = "NOTIFY"\nuser = "alice"'
+        self.world = world = World(TWO_SIDES.replace('name = "outwards"', rule))
+        told = [
+            world.bob.ask("NOTIFY", f"sip:{user}@192.0.2.20", None, SUMMARY, {"Event": [MWI], **OF_SUMMARY})
+            for user in ("alice", "carol")
+        ]
+        world.settle()
+        self.assertEqual(told[1].status, 481)
+        world.alice.says(200)
+        world.ladder("bob> NOTIFY, bob> NOTIFY, alice< NOTIFY, bob< 481 NOTIFY, alice> 200 NOTIFY, bob< 200 NOTIFY")
+        self.assertIn(SUMMARY, world.alice.bytes_in[0])
+        world.quiet()
+
+    def test_there_is_only_room_for_so_many(self) -> None:
+        """503 with Retry-After; what is there goes on; when one is over there is room again."""
+        world = self.world
+        world.hall.limits = replace(world.hall.limits, subscriptions=1)
+        near, far = self.subscribed()
+        sent = world.alice.ask("SUBSCRIBE", URI, headers={"Event": [MWI]})
+        world.settle()
+        self.assertEqual((sent.status, sent.responses[0].headers["Retry-After"]), (503, ["5"]))
+        near.subscribe(MWI, 60)
+        world.bob.says(200, headers=accepted(60))
+        far.notify(MWI, "terminated")
+        world.alice.says(200)
+        world.wait(33)
+        self.assertEqual(world.hall.book.subscriptions, {})
+        self.subscribed()
 
     def test_policy_refuses(self) -> None:
         """No route, draining: as for a call; every method is under the same rules."""

@@ -75,6 +75,7 @@ class Hall:
         self._hidings = hidings
         self._rules = rules
         self._script = script
+        self._unsolicited = tuple(rule for rule in rules if rule.asks_for("NOTIFY"))
 
     # Requests
 
@@ -113,7 +114,7 @@ class Hall:
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(_RETRY_AFTER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
-        elif method in ("BYE", "UPDATE") or method in _OTHER_DIALOGS:
+        elif method in ("BYE", "UPDATE") or (method in _OTHER_DIALOGS and not self._wanted(transaction)):
             status = 481 if method in ("BYE", "UPDATE", "NOTIFY", "PRACK") else 405
             self.refuse(transaction, status, f"{method} outside a dialog", {"Allow": [self.ALLOW]})
         elif method == "SUBSCRIBE" and "Event" not in request.headers:
@@ -129,12 +130,19 @@ class Hall:
         else:
             self._begin(transaction)
 
+    def _wanted(self, transaction: ServerTransaction) -> bool:
+        """Whether a NOTIFY that nobody asked for is let in: 481 (RFC 6665 4.1.3), unless a rule names the method.
+
+        Old PBXs and voice mail systems tell of waiting messages so.
+        """
+        return transaction.method == "NOTIFY" and isinstance(
+            decide(self._unsolicited, transaction.request, transaction.flow), Go
+        )
+
     def _begin(self, transaction: ServerTransaction) -> None:
         near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
         if transaction.method in SUBSCRIBING:
-            subscription = Subscription(self, near, transaction)
-            self.book.subscriptions[subscription.id] = subscription
-            self._decide(subscription)
+            self._subscribe(near, transaction)
             return
         if transaction.method != "INVITE":
             self._decide(Passing(self, near, transaction))
@@ -144,6 +152,15 @@ class Hall:
         self.book.open(call)
         call.note(near, False, "INVITE")
         self._decide(call.setup)
+
+    def _subscribe(self, near: Leg, transaction: ServerTransaction) -> None:
+        """A subscription stays as long as its peers like, without a word: there is only room for so many."""
+        if 0 < self.limits.subscriptions <= len(self.book.subscriptions):
+            self.refuse(transaction, 503, "too many subscriptions", {"Retry-After": [str(_RETRY_AFTER)]})
+            return
+        subscription = Subscription(self, near, transaction)
+        self.book.subscriptions[subscription.id] = subscription
+        self._decide(subscription)
 
     # Policy
 

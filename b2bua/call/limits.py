@@ -10,9 +10,11 @@ class Limits:
     """Seconds; 0 switches off.
 
     `max_duration`: of an answered call. `ring_timeout`: until the answer. `probe`: of silence, after which both ends of
-    a call are asked whether they are still there.
+    a call are asked whether they are still there. `subscriptions` is a number: of those with dialogs of their own that
+    there may be at once.
     """
 
     max_duration: float = 14400.0
     ring_timeout: float = 180.0
     probe: float = 300.0
+    subscriptions: int = 20000

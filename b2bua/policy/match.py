@@ -50,6 +50,10 @@ class Match:
         """What the request has there instead: `the user is "bob"`."""
         raise NotImplementedError
 
+    def asks_for(self, method: str) -> bool:
+        """Whether it asks for this method by its name."""
+        return False
+
     def may_come_by(self, listener: Listener) -> bool:
         """Whether a request that fits can come in on this listener at all."""
         return True

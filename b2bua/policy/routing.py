@@ -98,6 +98,10 @@ class Rule:
         """Whether a request that fits can come in on this listener at all."""
         return all(match.may_come_by(listener) for match in self.matches)
 
+    def asks_for(self, method: str) -> bool:
+        """Whether it is written for this method, by its name."""
+        return any(match.asks_for(method) for match in self.matches)
+
     def describe(self) -> str:
         """`media servers: the user starts with "*33" -> to sip:10.0.0.5 by private`."""
         wanted = " and ".join(match.describe() for match in self.matches) or "every request"

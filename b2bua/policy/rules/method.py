@@ -35,6 +35,9 @@ class Method(Match):
     def __call__(self, request: Request, flow: Flow) -> bool:
         return request.method in self._methods
 
+    def asks_for(self, method: str) -> bool:
+        return method in self._methods
+
     def describe(self) -> str:
         return f"the method is {' or '.join(sorted(self._methods))}"
 
