@@ -18,6 +18,11 @@ MWI = "message-summary"
 SUMMARY = b"Messages-Waiting: yes\r\nVoice-Message: 2/8 (0/2)\r\n"
 OF_SUMMARY: Headers = {"Content-Type": ["application/simple-message-summary"]}
 
+DIALOG_INFO = b"""<?xml version="1.0"?>
+<dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="%d" state="full" entity="sip:bob@biloxi.example">
+<dialog id="d1"><state>%s</state></dialog></dialog-info>
+"""
+
 
 def accepted(seconds: int) -> Headers:
     """What a 2xx to SUBSCRIBE says besides."""
@@ -145,6 +150,32 @@ class Plain(Subscribing):
         far.notify("presence", "terminated")
         world.bob.says(200)
         self.gone()
+
+    def test_busy_lamp(self) -> None:
+        """RFC 4235 6.1: Carol watches Bob's lamp while Alice calls him: early, confirmed, terminated."""
+        world = self.world
+        carol = world.phone("carol", "192.0.2.30")
+        lamp = carol.subscribe(URI, "dialog", 600, headers={"Accept": ["application/dialog-info+xml"]})
+        world.bob.says(200, headers=accepted(600))
+        world.settle()
+        told = world.bob.talk
+
+        def state(number: int, name: str) -> None:
+            body = DIALOG_INFO % (number, name.encode())
+            told.notify("dialog", "active;expires=600", body, {"Content-Type": ["application/dialog-info+xml"]})
+            carol.says(200)
+            world.settle()
+            self.assertIn(f">{name}<".encode(), request(lamp, "NOTIFY").body)
+
+        talk = world.alice.invite(URI)
+        world.bob.says(180, to="INVITE")
+        state(1, "early")
+        world.bob.says(200, to="INVITE")
+        state(2, "confirmed")
+        talk.bye()
+        world.bob.says(200, to="BYE")
+        state(3, "terminated")
+        self.assertEqual((lamp.times("NOTIFY"), told.times("200 NOTIFY")), (3, 3))
 
     def test_every_package(self) -> None:
         """Whatever the package is called: message-summary, presence, dialog, reg, conference, and one that is new."""
@@ -850,4 +881,24 @@ class Referring(Subscribing):
         world.bob.says(603)
         world.settle()
         self.assertEqual((near.times("603 REFER"), world.hall.book.legs), (1, 0))
+        self.gone()
+
+    def test_notify_before_the_2xx(self) -> None:
+        """RFC 3515 2.4.4: it overtakes the 2xx, with the number that the REFER has there; another number is 481."""
+        world = self.world
+        near = world.alice.refer(URI, "<sip:carol@chicago.example>")
+        world.settle()
+        far = world.bob.talk
+        sent = request(far, "REFER").cseq[0]
+        for number in (sent + 1, sent):
+            far.notify(f"refer;id={number}", "active;expires=60")
+            world.settle()
+        self.assertEqual((far.times("481 NOTIFY"), near.times("NOTIFY")), (1, 1))
+        world.alice.says(200)
+        world.bob.says(100, to="REFER")
+        world.bob.says(202, to="REFER")
+        world.settle()
+        self.assertEqual(near.times("202 REFER"), 1)
+        self.assertEqual(request(near, "NOTIFY").headers["Event"], [f"refer;id={near.cseq}"])
+        world.wait(92)
         self.gone()

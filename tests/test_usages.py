@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.usages import AT_ONCE, DURATION, LONGEST, Event, Usages, event_of, expires_of, state_of
 from b2bua.dialog.leg import Leg
 from b2bua.ops.phone import Dialog
+from b2bua.policy.routing import Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Listener
 from b2bua.sip.message import Headers, Request
@@ -71,10 +74,10 @@ class Books(SynchronousTestCase):
             ("dialog;id=8", True, "dialog;id=8"),
         ):
             granted: Headers = {"Event": [value]}
-            usages.renumber(leg, from_subscriber, notify(value), granted)
+            usages.rename(leg, from_subscriber, notify(value), granted)
             self.assertEqual(granted["Event"], [crossed])
         granted = {}
-        usages.renumber(leg, True, notify("refer;id=8"), granted)
+        usages.rename(leg, True, notify("refer;id=8"), granted)
         self.assertEqual(granted, {})
 
     def test_what_a_notify_says(self) -> None:
@@ -239,6 +242,82 @@ class InsideACall(SynchronousTestCase):
         self.far.notify(KPML, "terminated")
         world.alice.says(200)
         world.quiet()
+
+
+class OfOneDialog(SynchronousTestCase):
+    """Event: dialog with call-id and tags (RFC 4235 3.2): on each side the ids of that side (S37)."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.near, self.far = self.world.call()
+
+    def test_inside_the_call(self) -> None:
+        """Alice asks Bob, in the call, about the call: he is told his ids; what he echoes comes back as she said it."""
+        world, near, far = self.world, self.near, self.far
+        event = f'dialog;id=3;call-id="{near.call_id}";to-tag={near.remote_tag};from-tag={near.local_tag}'
+        near.subscribe(event, 600)
+        world.bob.says(200, headers={"Expires": ["600"]})
+        world.settle()
+        told = far.last("SUBSCRIBE").headers["Event"][0]
+        self.assertEqual(told, f'dialog;call-id="{far.call_id}";to-tag={far.local_tag};from-tag={far.remote_tag};id=3')
+        for echoed, crossed in ((told, event), ("dialog;id=3", "dialog;id=3")):
+            far.notify(echoed, "active;expires=500")
+            world.alice.says(200)
+            world.settle()
+            self.assertEqual(near.last("NOTIFY").headers["Event"], [crossed])
+
+    def test_when_the_dialog_is_gone(self) -> None:
+        """The subscription outlives what it is about: refreshes and NOTIFYs say what they said before."""
+        world, near, far = self.world, self.near, self.far
+        event = f"dialog;call-id={near.call_id};to-tag={near.local_tag};from-tag={near.remote_tag}"
+        watch = world.alice.subscribe("sip:bob@biloxi.example", event, 600)
+        world.bob.says(200, headers={"Expires": ["600"]})
+        world.settle()
+        told = world.bob.talk
+        named = f'dialog;call-id="{far.call_id}";to-tag={far.remote_tag};from-tag={far.local_tag}'
+        self.assertEqual(told.last("SUBSCRIBE").headers["Event"], [named])
+        near.bye()
+        world.bob.says(200)
+        world.wait(60)
+        self.assertEqual(len(world.hall.book), 0)
+        watch.subscribe(event, 600)
+        world.bob.says(200, headers={"Expires": ["600"]})
+        world.settle()
+        self.assertEqual(told.last("SUBSCRIBE").headers["Event"], [named])
+        told.notify(named, "terminated")
+        world.alice.says(200)
+        world.settle()
+        self.assertEqual(watch.last("NOTIFY").headers["Event"], [event])
+        world.quiet()
+
+    def test_of_a_dialog_that_is_not_known(self) -> None:
+        """Of elsewhere, of the wrong side, or half a name: 481; the other side hears nothing of it."""
+        world, near, far = self.world, self.near, self.far
+        world.forget()
+        for event in (
+            "dialog;call-id=elsewhere;to-tag=a;from-tag=b",
+            f"dialog;call-id={near.call_id}",
+            f"dialog;call-id={far.call_id};to-tag={far.local_tag};from-tag={far.remote_tag}",
+        ):
+            near.subscribe(event)
+            world.ladder("alice> SUBSCRIBE, alice< 481 SUBSCRIBE")
+            world.alice.subscribe("sip:bob@biloxi.example", event)
+            world.ladder("alice> SUBSCRIBE, alice< 481 SUBSCRIBE")
+        near.bye()
+        world.bob.says(200)
+        world.quiet()
+
+    def test_of_a_dialog_on_one_side_only(self) -> None:
+        """A call between two phones of one zone: nobody on the other side can know of it."""
+        world = self.world
+        carol = world.phone("carol", "192.0.2.30")
+        rules = world.hall._rules
+        world.hall._rules = [replace(rule, answer=Go("sip:192.0.2.30;transport=udp")) for rule in rules]
+        near, _ = world.call(world.alice, carol, "sip:carol@chicago.example")
+        world.hall._rules = rules
+        event = f"dialog;call-id={near.call_id};to-tag={near.local_tag};from-tag={near.remote_tag}"
+        self.near.subscribe(event)
+        world.ladder("alice> SUBSCRIBE, alice< 481 SUBSCRIBE")
 
 
 class InASubscription(SynchronousTestCase):

@@ -69,6 +69,10 @@ class Book:
         """The side that a request from a peer is for (RFC 3261 12.2.2)."""
         return self._sides.get((request.call_id, request.to_tag, request.from_tag))
 
+    def side(self, call_id: str, local_tag: str, remote_tag: str) -> Side | None:
+        """The side whose leg has these ids."""
+        return self._sides.get((call_id, local_tag, remote_tag))
+
     def open(self, call: Call) -> None:
         """Enter a call."""
         self._calls[call.id] = call

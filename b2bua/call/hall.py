@@ -252,6 +252,19 @@ class Hall:
             raise
         return self._hidings[source.listener.zone, target.listener.zone].grant(message, target.listener.host), body
 
+    def dialog_across(
+        self, source: Leg, target: Leg, call_id: str, local_tag: str, remote_tag: str
+    ) -> tuple[str, str, str] | None:
+        """A dialog of somebody on the source's side as the target's side knows it; None where it does not (S37)."""
+        for ours, theirs, turned in ((local_tag, remote_tag, False), (remote_tag, local_tag, True)):
+            side = self.book.side(call_id, ours, theirs)
+            if side is not None and side.leg.listener.zone == source.listener.zone:
+                peer = side.peer
+                # Whom we stand for on one leg is at the end of the other.
+                tags = (peer.local_tag, peer.remote_tag) if turned else (peer.remote_tag, peer.local_tag)
+                return (peer.call_id, *tags) if peer.listener.zone == target.listener.zone else None
+        return None
+
     def crossed(self, far: Leg, near: Leg, request: Request, response: Response) -> Response:
         """The far side's response as the near leg says it; 502 for a success that cannot be read (RFC 3261 21.5.3)."""
         status = _status_across(response.status)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from b2bua.call.events import Named, names_dialog, translated
 from b2bua.call.usages import DURATION, ENDS, LONGEST, Usage, Usages, event_of, expires_of, seconds_of, state_of
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg
@@ -40,7 +41,7 @@ class Relayed:
     Malformed for an Event, or a Subscription-State, that cannot be read.
     """
 
-    __slots__ = ("_owner", "_usages", "_near", "_far", "_server", "_event", "_over", "_usage")
+    __slots__ = ("_owner", "_usages", "_near", "_far", "_server", "_event", "_over", "_named", "_usage")
 
     def __init__(self, owner: Owner, usages: Usages, near: Leg, far: Leg, server: ServerTransaction) -> None:
         self._owner = owner
@@ -50,6 +51,7 @@ class Relayed:
         self._server = server
         self._event = event_of(server.request)
         self._over = server.method == "NOTIFY" and state_of(server.request)[0] == "terminated"
+        self._named: Named | None = None  # Event, where it names a dialog
         self._usage: Usage | None = None  # a REFER's own
         server.user = self
 
@@ -61,9 +63,12 @@ class Relayed:
         hall, request, far = self._owner.hall, self._server.request, self._far
         granted, body = hall.across(self._near, far, request)
         if request.method == "NOTIFY":
-            self._usages.renumber(far, False, request, granted)
+            self._usages.rename(far, False, request, granted)
         elif request.method == "SUBSCRIBE":
-            self._usages.renumber(self._near, True, request, granted)
+            self._usages.rename(self._near, True, request, granted)
+            if "Event" not in granted and names_dialog(request):
+                self._named = translated(hall, self._near, far, request)
+                granted["Event"] = [self._named.sent]
             no_longer(granted)
         self._owner.note(far, True, request.method)
         sent = far.request(request.method, hall.hops_left(request), granted, body)
@@ -122,7 +127,8 @@ class Relayed:
         if status < 300:
             seconds = duration(request, response)
             if seconds or usages.asked(self._near, event) is not None:
-                usages.subscribe(self._near, event, self._owner.hall.wire.now() + seconds)
+                usage = usages.subscribe(self._near, event, self._owner.hall.wire.now() + seconds)
+                usage.named = self._named or usage.named
         elif status in ENDS:
             usages.over(usages.asked(self._near, event))
 

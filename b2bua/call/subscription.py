@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2bua.call.book import Side
+from b2bua.call.events import Named, names_dialog, translated
 from b2bua.call.hunt import Attempt, Hunt
 from b2bua.call.relayed import Relayed, duration, no_longer
 from b2bua.call.usages import DURATION, LONGEST, REFER, Event, Usages, event_of, expires_of
@@ -92,7 +93,7 @@ class Subscription:
 
     __slots__ = (
         "id", "hall", "server", "near", "far", "event", "dialogs", "rule", "why", "created",
-        "_hunt", "_attempt", "_until", "_number", "_due", "_closed",
+        "_hunt", "_attempt", "_until", "_number", "_named", "_due",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
@@ -110,8 +111,8 @@ class Subscription:
         self._attempt: Attempt | None = None
         self._until = self.created + hall.wire.timers.patience
         self._number = 0  # CSeq of the far SUBSCRIBE or REFER
+        self._named: Named | None = None  # Event, where it names a dialog
         self._due = 0.0
-        self._closed = False
         server.user = self
 
     @property
@@ -156,6 +157,9 @@ class Subscription:
         self.far, self.why, self._attempt = far, attempt.why, attempt
         self._until = hall.wire.now() + hall.wire.timers.patience
         granted, body = hall.across(self.near, far, request)
+        if "Event" not in granted and names_dialog(request):
+            self._named = translated(hall, self.near, far, request)
+            granted["Event"] = [self._named.sent]
         no_longer(granted)
         sent = far.request(request.method, hall.hops_left(request), granted, body)
         self._number = sent.cseq[0]
@@ -278,7 +282,8 @@ class Subscription:
             dialog.usages.refer(near, request.cseq[0], self._number, now + DURATION)
         else:
             seconds = expires_of(request)
-            dialog.usages.subscribe(near, self.event, now + (DURATION if seconds is None else min(seconds, LONGEST)))
+            until = now + (DURATION if seconds is None else min(seconds, LONGEST))
+            dialog.usages.subscribe(near, self.event, until).named = self._named
         return dialog
 
     # What time brings

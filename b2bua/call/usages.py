@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from b2bua.call.events import Named, names_dialog
 from b2bua.dialog.leg import Leg
 from b2bua.sip.grammar import Malformed, digits, parse_params
 from b2bua.sip.message import Headers, Message
@@ -33,10 +34,11 @@ class Usage:
     """One subscription. `subscriber` is the Call-ID of the leg on which it was asked for.
 
     `event` is what the notifier calls it; `told` is the id that the subscriber knows, the same but for a REFER's.
-    `until` is when it is over unless it is refreshed, on the clock that the timers run by.
+    `until` is when it is over unless it is refreshed, on the clock that the timers run by. `named`: the whole Event on
+    either side, where it names a dialog.
     """
 
-    __slots__ = ("subscriber", "event", "told", "state", "until")
+    __slots__ = ("subscriber", "event", "told", "state", "until", "named")
 
     def __init__(self, subscriber: str, event: Event, told: str, until: float) -> None:
         self.subscriber = subscriber
@@ -44,6 +46,7 @@ class Usage:
         self.told = told
         self.state = "asked"  # for; then as the notifier says: pending, active
         self.until = until
+        self.named: Named | None = None
 
 
 class Usages:
@@ -128,16 +131,16 @@ class Usages:
 
     # What crosses
 
-    def renumber(self, subscriber: Leg, from_subscriber: bool, message: Message, granted: Headers) -> None:
-        """Say a REFER's id, where the Event that crosses has one, as the other side knows it."""
-        if "Event" not in granted:
-            return
+    def rename(self, subscriber: Leg, from_subscriber: bool, message: Message, granted: Headers) -> None:
+        """Let the Event that crosses say a REFER's id, and a dialog's, as the other side knows it."""
         event = event_of(message)
-        if event.package != REFER or not event.id:
-            return
         usage = self.asked(subscriber, event) if from_subscriber else self.notified(subscriber, event)
-        if usage is not None:
+        if usage is None:
+            return
+        if event.package == REFER and event.id and "Event" in granted:
             granted["Event"] = [f"{REFER};id={usage.event.id if from_subscriber else usage.told}"]
+        elif usage.named is not None and names_dialog(message):
+            granted["Event"] = [usage.named.sent if from_subscriber else usage.named.said]
 
 
 def event_of(message: Message) -> Event:

@@ -21,7 +21,7 @@ def subscription_rows(book: Book, now: float) -> Iterator[Row]:
         standing = [(dialog.near, dialog.far, usage) for dialog in each.dialogs.values() for usage in dialog.usages]
         for near, far, usage in standing:
             yield _row(each.id, usage, near, far, now, age)
-        if not standing:
+        if not each.dialogs:
             yield each.id, _named(each.event), each.subscriber, each.notifier, "", "", age
     for call in book:
         for usage in call.usages or ():

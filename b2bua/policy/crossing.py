@@ -163,7 +163,7 @@ def session_expires(value: str, host: str) -> str:
 
 
 def event(value: str, host: str) -> str:
-    """Event: whole, unless it names a dialog, whose ids are another leg's (RFC 4235 3.2)."""
+    """Event: whole, unless it names a dialog, whose ids are another leg's (RFC 4235 3.2) and must be translated."""
     package, semicolon, rest = value.partition(";")
     params = parse_params(semicolon + rest, "RFC 6665 8.4")
     if not is_token(package.strip()) or params.keys() & {"call-id", "from-tag", "to-tag"}:
