@@ -140,8 +140,8 @@ class Shown(SynchronousTestCase):
         request = self.arrived(
             "sip:bob@biloxi.example", Allow=["INVITE, ACK, REFER, PRACK, FROB"], Supported=["100rel, timer, replaces"]
         )
-        self.assertEqual(request.headers["Allow"], ["INVITE, ACK"])
-        self.assertEqual(request.headers["Supported"], ["timer"])
+        self.assertEqual(request.headers["Allow"], ["INVITE, ACK, PRACK"])
+        self.assertEqual(request.headers["Supported"], ["100rel, timer"])
 
 
 class OwnAnswers(SynchronousTestCase):

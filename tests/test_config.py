@@ -190,7 +190,7 @@ class TestFile(ConfigCase):
             "[[route]]": "name to send_from reject reason method user domain zone listener network header",
             "[[hiding]]": "from to keep drop",
             "[timers]": "t1 t2 t4",
-            "[call]": "max_duration ring_timeout probe",
+            "[call]": "max_duration ring_timeout probe session_expires min_se",
             "[tls]": "ca verify",
             "[networks]": '"10.0.0.0/8" "" "%" "::/0"',
             "[dns]": "servers",
@@ -876,15 +876,30 @@ class TestRest(ConfigCase):
         configuration = self.load(
             BASE
             + "[timers]\nt1 = 0.25\nt2 = 2\nt4 = 3\n[call]\nmax_duration = 60\nring_timeout = 0\nprobe = 1.5\n"
+            + "session_expires = 1800\nmin_se = 120\n"
             + '[dns]\nservers = ["127.0.0.1:5353", "::1", "[2001:db8::1]:53"]\n'
             + '[log]\nformat = "json"\nlevel = "debug"\n'
             + '[networks]\n"10.0.0.0/8" = "private"\n"2001:DB8::/32" = "public-udp"\n'
         )
         self.assertEqual(configuration.timers, Timers(0.25, 2.0, 3.0))
-        self.assertEqual(configuration.call, Limits(60.0, 0.0, 1.5))
+        self.assertEqual(configuration.call, Limits(60.0, 0.0, 1.5, 1800, 120))
         self.assertEqual(configuration.dns, (("127.0.0.1", 5353), ("::1", 53), ("2001:db8::1", 53)))
         self.assertEqual(configuration.log, Log("json", "debug"))
         self.assertEqual(configuration.networks, {"10.0.0.0/8": "private", "2001:db8::/32": "public-udp"})
+
+    def test_session_intervals(self) -> None:
+        """RFC 4028 4: no interval is shorter than 90 seconds, and none that we ask for than those we take."""
+        self.assertEqual(
+            self.mistakes(BASE + "[call]\nsession_expires = 99\nmin_se = 100\n"),
+            ["call.session_expires = 99: must be 0, for none, or not shorter than min_se, which is 100"],
+        )
+        self.assertEqual(
+            self.mistakes(BASE + "[call]\nsession_expires = -1\nmin_se = 89\n"),
+            [
+                "call.session_expires = -1: must be whole seconds, up to a day; 0 for none",
+                "call.min_se = 89: must be whole seconds, from 90 to a day",
+            ],
+        )
 
     def test_times(self) -> None:
         """Neither negative nor endless, and T2 no shorter than T1."""

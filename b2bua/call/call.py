@@ -5,14 +5,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from b2bua.call import prack, refresh
 from b2bua.call.book import Side
 from b2bua.call.exchange import Exchange
 from b2bua.call.invitation import Invitation
+from b2bua.call.offers import OURS, RETRY_AFTER, THEIRS, describes, overlap
 from b2bua.call.own import Farewell, Probe
 from b2bua.call.reinvitation import Reinvitation
 from b2bua.call.relayed import Relayed
 from b2bua.call.usages import Usages, event_of
 from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.session_timer import too_short
 from b2bua.policy.hiding import unsupported
 from b2bua.sip.message import Headers, Request
 from b2bua.transaction.transaction import ServerTransaction
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 WATCH = 30.0  # seconds between two looks at a call
 HISTORY = 200  # steps kept for the ladder
 LABEL = 64  # characters of a step: a method may be as long as a message
-RETRY_AFTER = 11  # seconds, not included: RFC 3261 14.2 asks for "a randomly chosen value of between 0 and 10 seconds"
 
 _OVER = frozenset({Standing.ENDING, Standing.ENDED})
 
@@ -55,7 +57,8 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "reinvitation", "owed", "usages", "_steps", "_deadline", "_heard", "_look",
+        "ending", "reinvitation", "owed", "usages", "reliable", "refreshing", "timed", "farewell", "_steps", "_deadline",
+        "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -76,6 +79,10 @@ class Call:
         self.reinvitation: Reinvitation | None = None  # the one that is under way
         self.owed: Invitation | None = None  # whose far ACK waits for the near one (S24)
         self.usages: Usages | None = None  # its dialog's besides the call (RFC 5057); until the first there is none
+        self.reliable: dict[Leg, prack.Sending] = {}  # by the leg whose peer is to acknowledge
+        self.refreshing: refresh.Refresh | None = None  # an INVITE of our own that is under way
+        self.timed = False  # whether a leg has a session timer
+        self.farewell: Headers | None = None  # what a BYE of our own says besides
         self._heard = self.created
         self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0
@@ -143,6 +150,7 @@ class Call:
                 self.hall.wire.after(WATCH, self._close)
                 return
         self.hall.book.close(self)
+        self.reliable.clear()  # no circle is left for the garbage collector
 
     def use(self) -> Usages:
         """What the dialog is used for besides the call, to add to it."""
@@ -169,8 +177,14 @@ class Call:
             self.refuse(side, transaction, 483)
         elif lacking := unsupported(request):
             self.refuse(side, transaction, 420, {"Unsupported": [", ".join(lacking)]})
+        elif too_short(request, self.hall.limits.min_se):
+            self.refuse(side, transaction, 422, {"Min-SE": [str(self.hall.limits.min_se)]})
         elif method == "INVITE":
             self._reinvite(side, transaction)
+        elif method == "PRACK":
+            prack.take(self, side, transaction)
+        elif method == "UPDATE":
+            self._update(side, transaction)
         elif method in self.hall.IN_DIALOG_REFUSED:
             self.refuse(side, transaction, 405, {"Allow": [self.hall.ALLOW]})
         elif method == "SUBSCRIBE" or (self.usages is not None and method == "NOTIFY"):
@@ -197,18 +211,47 @@ class Call:
         leg.accepting = None
         self.hall.wire.acknowledge(server, ack)
         self.release(leg)
+        waits = self.reinvitation
+        if waits is not None and waits.far is leg and waits.client is None:
+            waits.start()
+
+    def _update(self, side: Side, transaction: ServerTransaction) -> None:
+        """UPDATE: one at a time from each side, and one offer at a time from both (RFC 3311 5.2)."""
+        leg = side.leg
+        offers = describes(transaction.request)
+        if status := THEIRS if leg.updating else overlap(self, side) if offers else 0:
+            self._not_now(side, transaction, status)
+        else:
+            Exchange(self, leg, side.peer, transaction, offers=offers).start()
+
+    def _not_now(self, side: Side, transaction: ServerTransaction, status: int) -> None:
+        """500 says when to try again, 491 leaves that to the rule of RFC 3261 14.1."""
+        again = {"Retry-After": [str(self.hall.wire.tokens.below(RETRY_AFTER))]} if status == THEIRS else None
+        self.refuse(side, transaction, status, again)
+
+    def busy(self, leg: Leg) -> bool:
+        """Whether an INVITE of ours on a leg would meet another one, or an open offer."""
+        (pair,) = (pair for pair in self.pairs if leg in pair)
+        peer = pair[1] if pair[0] is leg else pair[0]
+        under_way = self.reinvitation is not None or self.refreshing is not None
+        return under_way or leg.accepting is not None or overlap(self, Side(self, leg, peer)) != 0
 
     def _reinvite(self, side: Side, transaction: ServerTransaction) -> None:
-        under_way = self.reinvitation
+        under_way, leg = self.reinvitation, side.leg
+        if self.phase is Phase.ANSWERED and self.owed is None and leg.accepting is not None:
+            # RFC 5407 3.1.4: who sends the next INVITE has had the 2xx to the last one, and the offer its answer.
+            self._acknowledged(leg, leg.accepting, Request("ACK", transaction.request.uri_text, {}))
         if self.phase is not Phase.ANSWERED or (
-            under_way is not None and under_way.near is side.leg and not under_way.server.answered
+            under_way is not None and under_way.near is leg and not under_way.server.answered
         ):
             # A second INVITE while the first is not answered (RFC 3261 14.2).
-            self.refuse(side, transaction, 500, {"Retry-After": [str(self.hall.wire.tokens.below(RETRY_AFTER))]})
-        elif under_way is not None or self.owed is not None or side.leg.accepting is not None:
-            self.refuse(side, transaction, 491)  # glare (S32), or one before the ACK that ends the last one
+            self._not_now(side, transaction, THEIRS)
+        elif under_way is not None or self.owed is not None or self.refreshing is not None:
+            self.refuse(side, transaction, OURS)  # glare (S32), or one before the ACK that answers an offer
+        elif status := overlap(self, side):
+            self._not_now(side, transaction, status)
         else:
-            self.reinvitation = Reinvitation(self, side.leg, side.peer, transaction)
+            self.reinvitation = Reinvitation(self, leg, side.peer, transaction)
             self.reinvitation.start()
 
     def refuse(self, side: Side, transaction: ServerTransaction, status: int, more: Headers | None = None) -> None:
@@ -246,8 +289,13 @@ class Call:
 
     # What we do of our own accord
 
-    def hang_up(self, why: str) -> None:
-        """End the call on both sides: BYE where a dialog is up, a final response and CANCEL where it is not."""
+    def hang_up(self, why: str, reason: str = "") -> None:
+        """End the call on both sides: BYE where a dialog is up, a final response and CANCEL where it is not.
+
+        `reason` is the BYE's Reason header (RFC 3326).
+        """
+        if reason:
+            self.farewell = {"Reason": [reason]}
         if self.setup is not None:
             self.setup.abandon(480, why)
         elif self.phase is Phase.ANSWERED:
@@ -283,8 +331,15 @@ class Call:
         """Look again when the next limit may be reached."""
         now = self.hall.wire.now()
         wait = min(WATCH, self._deadline - now) if self._deadline else WATCH
+        if self.timed:
+            wait = max(0.0, min(wait, refresh.next_look(self) - now))
         self._look = now + wait
         self.hall.wire.after(wait, self._watch)
+
+    def look_again(self) -> None:
+        """A session timer has changed: it may be due before the next look."""
+        if self.phase is Phase.ANSWERED and refresh.next_look(self) < self._look:
+            self._watch_on()
 
     def _watch(self) -> None:
         """Look at the limits; one entry in the wheel at a time counts, the last one made."""
@@ -299,6 +354,10 @@ class Call:
             return
         if self.reinvitation is not None and now >= self.reinvitation.deadline:
             self.reinvitation.overdue()
+        if self.timed and self.phase is Phase.ANSWERED:
+            refresh.look(self)
+            if self.phase is not Phase.ANSWERED:
+                return
         if self.phase is Phase.ANSWERED and 0 < self.hall.limits.probe <= now - self._heard:
             self._heard = now
             self._probe()

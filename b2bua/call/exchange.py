@@ -4,29 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2bua.call import refresh
+from b2bua.call.offers import RETRY_AFTER, describes
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.sip.listener import Flow
-from b2bua.sip.message import Request, Response
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
 _REFRESHES_TARGET = frozenset({"UPDATE", "NOTIFY"})
+_MAY_OFFER = frozenset({"UPDATE", "PRACK"})
 
 
 class Exchange:
-    """A request inside a call. The near leg is the one that it came on."""
+    """A request inside a call. The near leg is the one that it came on.
 
-    __slots__ = ("_call", "_near", "_far", "_server")
+    `more` are headers of the far leg's own. `offers`: a session description in it asks for an answer.
+    """
 
-    def __init__(self, call: Call, near: Leg, far: Leg, server: ServerTransaction) -> None:
+    __slots__ = ("_call", "_near", "_far", "_server", "_more")
+
+    def __init__(
+        self,
+        call: Call,
+        near: Leg,
+        far: Leg,
+        server: ServerTransaction,
+        more: Headers | None = None,
+        offers: bool = False,
+    ) -> None:
         self._call = call
         self._near = near
         self._far = far
         self._server = server
+        self._more = more
         server.user = self
+        if offers and describes(server.request):
+            near.offering = True
+        if server.method == "UPDATE":
+            near.updating = True
 
     def start(self) -> None:
         """Carry the request across."""
@@ -35,6 +54,8 @@ class Exchange:
     def _go(self, flow: Flow) -> None:
         hall, request, far = self._call.hall, self._server.request, self._far
         granted, body = hall.across(self._near, far, request)
+        if self._more is not None:
+            granted.update(self._more)
         self._call.note(far, True, request.method)
         hall.wire.send(far.request(request.method, hall.hops_left(request), granted, body), flow, self)
 
@@ -52,10 +73,32 @@ class Exchange:
             self._far.retarget(response.contact)
         elif request.method == "BYE" and status in (401, 407):
             self._far.standing = Standing.CONFIRMED  # until the BYE that brings the credentials (S33)
-        crossed = self._call.hall.crossed(self._far, self._near, request, response)
+        if request.method == "UPDATE":
+            self._updated(transaction, response)
+            return
+        self._cross(response)
+
+    def _cross(self, response: Response) -> Response:
+        crossed = self._call.hall.crossed(self._far, self._near, self._server.request, response)
         self._respond(crossed)
-        if status == 481:
+        if response.status == 481:
             self._call.gone("the peer knows the call no more")
+        return crossed
+
+    def _updated(self, transaction: ClientTransaction, response: Response) -> None:
+        """An UPDATE refreshes the session too, on each leg by itself (RFC 4028)."""
+        call, near, far, request = self._call, self._near, self._far, self._server.request
+        if response.status == 422:
+            # For our interval, not for the near side's: it is learned, and the near side tries again.
+            if far.timer is not None:
+                far.timer.insists(response)
+            again = {"Retry-After": [str(call.hall.wire.tokens.below(RETRY_AFTER))]}
+            self._respond(near.response(request, 500, again))
+        elif response.status >= 300:
+            self._cross(response)
+        else:
+            refresh.heard(call, near, far, request, response)
+            refresh.agreed(call, near, far, request, self._cross(response), transaction.request, response)
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """The far side did not answer in time, or cannot be reached."""
@@ -68,6 +111,8 @@ class Exchange:
         self._respond(self._near.response(self._server.request, status))
 
     def _respond(self, response: Response) -> None:
+        if self._server.method in _MAY_OFFER:
+            self._near.offering = self._near.updating = False
         self._call.note(self._near, True, f"{response.status} {self._server.method}")
         self._call.hall.wire.respond(self._server, response)
 

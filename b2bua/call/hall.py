@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from b2bua.call import refresh
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.hunt import Attempt
@@ -17,6 +18,7 @@ from b2bua.call.subscription import SUBSCRIBING, Subscription
 from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
+from b2bua.dialog.session_timer import too_short
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.hiding import Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
@@ -54,7 +56,7 @@ class Hall:
     """Calls, and the decisions that begin them."""
 
     ALLOW = ", ".join(sorted(METHODS))
-    IN_DIALOG_REFUSED = frozenset({"REFER", "PRACK", "REGISTER"})
+    IN_DIALOG_REFUSED = frozenset({"REFER", "REGISTER"})
 
     def __init__(
         self,
@@ -125,6 +127,8 @@ class Hall:
             self.refuse(transaction, 500, "session privacy, on which the caller insists, needs the media relayed")
         elif self.hops_left(request) < 0:
             self.refuse(transaction, 483, "Max-Forwards is used up")
+        elif too_short(request, self.limits.min_se):
+            self.refuse(transaction, 422, "a session interval that is too short", {"Min-SE": [str(self.limits.min_se)]})
         elif self._looped(request):
             self.refuse(transaction, 482, "it came back to us as it left")
         else:
@@ -282,7 +286,12 @@ class Hall:
         zone = self._zones[listener.zone]
         uri = request_uri(request, attempt.uri, zone)
         local, remote = caller(request, listener, zone), callee(request, uri, zone)
-        return Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
+        leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
+        if request.method == "INVITE" and (
+            "Session-Expires" in request.headers or "Require" in request.headers or self.limits.session_expires
+        ):
+            refresh.begin(leg, request, self.limits)
+        return leg
 
     def is_me(self, uri: Uri) -> bool:
         """Whether a URI names one of our listeners (S10)."""
@@ -308,6 +317,6 @@ class Hall:
 
 def _status_across(status: int) -> int:
     """The status told to the other side: it cannot use a redirection's addresses; a 503 is not ours (S29)."""
-    if status == 503:
+    if status in (422, 503):  # the session interval that was too short was ours
         return 500
     return 480 if 300 <= status < 400 else status

@@ -8,23 +8,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from b2bua.call.way import flow_of, take
+from b2bua.call import prack, refresh
+from b2bua.call.offers import describes
+from b2bua.call.way import transmit
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.message import Headers, Message, Request, Response
-from b2bua.sip.sdp import describes
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
+TRIES = 3  # of one INVITE, where the far side says what was wrong with the first
+_WITH_MORE = frozenset({421, 422})
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class Invitation(ABC):
     """One INVITE from the near leg to the far leg."""
 
-    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks")
+    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks", "_tries")
 
     def __init__(self, call: Call, near: Leg, server: ServerTransaction) -> None:
         self.call = call
@@ -33,6 +36,7 @@ class Invitation(ABC):
         self.server = server
         self.client: ClientTransaction | None = None
         self._accepted: Leg | None = None  # the far leg whose 2xx was taken
+        self._tries = 1
         self._acks: dict[str, tuple[Leg, Request]] = {}  # by the tag of the 2xx
         server.user = self
 
@@ -45,8 +49,9 @@ class Invitation(ABC):
             if status > 100 and not self.server.answered:
                 self._progress(transaction, response)
         elif status < 300:
-            self._success(response)
-        else:
+            if not self.call.reliable or not self._held(response):
+                self.succeeded(response)
+        elif status not in _WITH_MORE or not self._again(transaction, response):
             self.failure(status, response)
 
     @abstractmethod
@@ -83,7 +88,34 @@ class Invitation(ABC):
         except Malformed as fault:  # it may be missed
             self.call.hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
 
-    def _success(self, response: Response) -> None:
+    def _held(self, response: Response) -> bool:
+        """Whether a 2xx waits for the near side's PRACK (RFC 3262 3)."""
+        for near, far in self.call.pairs:
+            if far.remote_tag == response.to_tag and far.call_id == response.call_id:
+                sending = self.call.reliable.get(near)
+                return sending is not None and sending.holds(self, response)
+        return False
+
+    def _again(self, transaction: ClientTransaction, response: Response) -> bool:
+        """Whether the far side has it once more: with the interval, or the extension, that it insists on."""
+        far, hall, request = self.far, self.call.hall, transaction.request
+        if far is None or self.server.answered or self._tries == TRIES:
+            return False
+        try:
+            if not refresh.more(far, request, response):
+                return False
+        except Malformed as fault:
+            hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
+            return False
+        self._tries += 1
+        self.call.note(far, False, f"{response.status} INVITE")
+        self.call.note(far, True, "INVITE")
+        key = "" if request.to_tag else hall.loop_key(self.server.request)
+        self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
+        return True
+
+    def succeeded(self, response: Response) -> None:
+        """A 2xx that has nothing to wait for."""
         tag = response.to_tag
         if tag in self._acks:  # the 2xx again: the same ACK again (S23)
             self._transmit(*self._acks[tag])
@@ -108,11 +140,13 @@ class Invitation(ABC):
         hall = self.call.hall
         try:
             near, far = self.pair(response)
+            if timed := self._timed(near, far, response):
+                refresh.heard(self.call, near, far, self.server.request, response)
             crossed = hall.crossed(far, near, self.server.request, response)
         except Malformed as fault:  # ACK and BYE go where the INVITE went
             near, far = self.pair(_without_target(response))
             hall.journal.fault(far.flow or self.server.flow, fault, f"a {response.status} response")
-            crossed = near.response(self.server.request, 502)
+            crossed, timed = near.response(self.server.request, 502), False
         self.call.note(far, False, f"{response.status} INVITE")
         near.standing = far.standing = Standing.CONFIRMED
         if crossed.status >= 300:
@@ -122,16 +156,31 @@ class Invitation(ABC):
             self.down("the answer of the far side cannot be read")
             return
         self._accepted, self.near = far, near
-        if _describes(response) and not _describes(self.server.request):
+        if describes(response) and not describes(self.server.request):
             self.call.owed = self  # late offer: the far ACK waits for the near one, which carries the answer (S24)
         else:
             self._send_ack(far)
         near.accepting = self.server
         self.up(near, far)
         self.respond(near, crossed)
+        if timed and self.client is not None:
+            refresh.agreed(self.call, near, far, self.server.request, crossed, self.client.request, response)
+
+    def _timed(self, near: Leg, far: Leg, response: Response) -> bool:
+        """Whether one of the sides, or we, want a session timer."""
+        return (
+            far.timer is not None
+            or near.timer is not None
+            or "Session-Expires" in response.headers
+            or "Session-Expires" in self.server.request.headers
+            or self.call.hall.limits.session_expires > 0
+        )
 
     def relay(self, near: Leg, far: Leg, response: Response) -> None:
         """Give the near side the far side's response, in the near leg's identity."""
+        if response.status < 200 and ("RSeq" in response.headers or "Require" in self.server.request.headers):
+            if prack.relay(self, near, far, response):
+                return
         self.respond(near, self.call.hall.crossed(far, near, self.server.request, response))
 
     def respond(self, near: Leg, response: Response) -> None:
@@ -148,16 +197,14 @@ class Invitation(ABC):
             if name in invite.headers:
                 granted = {name: invite.headers[name]} | (granted or {})
         ack = far.ack(invite.cseq[0], granted, body)
+        if far.timer is not None:
+            far.timer.keep(ack)
         self._acks[far.remote_tag] = far, ack
         self.call.note(far, True, "ACK")
         self._transmit(far, ack)
 
     def _transmit(self, far: Leg, ack: Request) -> None:
-        wire, flow = self.call.hall.wire, flow_of(far)
-        if flow is not None:
-            wire.transmit(ack, flow)
-        else:
-            take(wire, far, lambda flow: wire.transmit(ack, flow), lambda status, reason: None)
+        transmit(self.call.hall.wire, far, ack)
 
     def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
         """The near side's ACK came."""
@@ -211,8 +258,3 @@ def _without_target(response: Response) -> Response:
     except Malformed:
         headers.pop("Record-Route")
     return Response(response.status, response.reason, headers)
-
-
-def _describes(message: Message) -> bool:
-    """Whether it holds an offer or an answer."""
-    return bool(message.body) and describes(message.first("Content-Type"))

@@ -10,11 +10,14 @@ class Limits:
     """Seconds; 0 switches off.
 
     `max_duration`: of an answered call. `ring_timeout`: until the answer. `probe`: of silence, after which both ends of
-    a call are asked whether they are still there. `subscriptions` is a number: of those with dialogs of their own that
-    there may be at once.
+    a call are asked whether they are still there. `session_expires`: the session interval that we ask of both sides
+    (RFC 4028); switched off, each side has the one that it, or the caller, asks for. `min_se`: the shortest that a peer
+    may ask for. `subscriptions` is a number: of those with dialogs of their own that there may be at once.
     """
 
     max_duration: float = 14400.0
     ring_timeout: float = 180.0
     probe: float = 300.0
     subscriptions: int = 20000
+    session_expires: int = 0
+    min_se: int = 90

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg
 from b2bua.sip.listener import Flow
-from b2bua.sip.message import Response
+from b2bua.sip.message import Request, Response
 from b2bua.transaction.transaction import ClientTransaction
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _HOPS = 70
 
 
 class Farewell:
-    """BYE. Whatever is answered to it, the call is over."""
+    """BYE. Whatever is answered to it, the call is over; also a challenge, for we have no credentials (S33)."""
 
     __slots__ = ("call", "leg")
 
@@ -33,7 +33,11 @@ class Farewell:
         take(self.call.hall.wire, self.leg, self._go, self.lost)
 
     def _go(self, flow: Flow) -> None:
-        self.call.hall.wire.send(self.leg.request(self.METHOD, _HOPS), flow, self)
+        self.call.hall.wire.send(self.make(), flow, self)
+
+    def make(self) -> Request:
+        """The request."""
+        return self.leg.request(self.METHOD, _HOPS, self.call.farewell)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """What the peer says to it."""
@@ -53,6 +57,10 @@ class Probe(Farewell):
     __slots__ = ()
 
     METHOD = "OPTIONS"
+
+    def make(self) -> Request:
+        """Nothing but the question."""
+        return self.leg.request(self.METHOD, _HOPS)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Any answer but these two proves that the peer is there (RFC 5057 5)."""

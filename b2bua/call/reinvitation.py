@@ -28,7 +28,9 @@ class Reinvitation(Invitation):
         self.deadline = call.hall.wire.now() + (call.hall.limits.ring_timeout or RING_TIMEOUT)
 
     def start(self) -> None:
-        """Carry it across."""
+        """Carry it across, but not while our 2xx to the far side's own INVITE has no ACK (RFC 3261 14.1)."""
+        if self._peer.accepting is not None:
+            return  # the call starts it again
         take(self.call.hall.wire, self._peer, self._go, self._no_answer)
 
     def _go(self, flow: Flow) -> None:
@@ -98,8 +100,12 @@ class Reinvitation(Invitation):
 
         Until the far side has answered, no other INVITE may follow (RFC 3261 14.1): the CANCEL makes it answer.
         """
+        self.give_up(408)
+
+    def give_up(self, status: int) -> None:
+        """Refused by us, and cancelled."""
         if not self.server.answered:
-            self.respond(self.near, self.near.response(self.server.request, 408))
+            self.respond(self.near, self.near.response(self.server.request, status))
             self.cancel_far()
 
     def take_back(self, cancel: Request) -> None:

@@ -11,6 +11,7 @@ from b2bua.call.wire import Wire
 from b2bua.dialog.leg import Leg
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
+from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri
 
 Go = Callable[[Flow], None]
@@ -43,6 +44,15 @@ def take(wire: Wire, leg: Leg, go: Go, lost: Lost) -> None:
         go(flow)
     except Malformed as fault:
         lost(fault.status, fault.reason)
+
+
+def transmit(wire: Wire, leg: Leg, ack: Request) -> None:
+    """Send the ACK for a 2xx by the leg's way; it is lost where there is none."""
+    flow = flow_of(leg)
+    if flow is not None:
+        wire.transmit(ack, flow)
+    else:
+        take(wire, leg, lambda flow: wire.transmit(ack, flow), lambda status, reason: None)
 
 
 def _locate(wire: Wire, leg: Leg, go: Go, lost: Lost) -> None:

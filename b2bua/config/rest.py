@@ -26,6 +26,10 @@ from b2bua.transaction.timers import Timers
 _TIMERS, _LIMITS = Timers(), Limits()  # the defaults
 Interval = Annotated[float, Meta(gt=0, le=3600, description="must be a number of seconds, more than 0")]
 
+_LEAST, _DAY = 90, 86_400  # seconds; RFC 4028 5
+SessionInterval = Annotated[int, Meta(ge=0, le=_DAY, description="must be whole seconds, up to a day; 0 for none")]
+LeastInterval = Annotated[int, Meta(ge=_LEAST, le=_DAY, description="must be whole seconds, from 90 to a day")]
+
 
 class TopEntry(Section, frozen=True):
     """The keys that stand in no table."""
@@ -48,6 +52,8 @@ class CallEntry(Section, frozen=True):
     max_duration: Seconds = _LIMITS.max_duration
     ring_timeout: Seconds = _LIMITS.ring_timeout
     probe: Seconds = _LIMITS.probe
+    session_expires: SessionInterval = _LIMITS.session_expires
+    min_se: LeastInterval = _LIMITS.min_se
 
 
 class DnsEntry(Section, frozen=True):
@@ -70,9 +76,12 @@ class Rest:
 def read_rest(reading: Reading) -> Rest:
     """[timers], [call], [tls], [dns] and [log]."""
     call = reading.section(CallEntry, "call").value
+    if 0 < call.session_expires < call.min_se:
+        right = f"must be 0, for none, or not shorter than min_se, which is {call.min_se}"
+        reading.wrong("call.session_expires", call.session_expires, right)
     return Rest(
         _timers(reading),
-        Limits(call.max_duration, call.ring_timeout, call.probe),
+        Limits(call.max_duration, call.ring_timeout, call.probe, call.session_expires, call.min_se),
         _tls(reading),
         _dns(reading),
         reading.section(Log, "log").value,

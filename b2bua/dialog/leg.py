@@ -9,6 +9,8 @@ from __future__ import annotations
 from copy import copy
 from enum import Enum
 
+from b2bua.dialog.reliable import Order
+from b2bua.dialog.session_timer import REFRESHES, SessionTimer, add_option
 from b2bua.sip.address import Address
 from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.sip.listener import Flow, Listener
@@ -37,12 +39,16 @@ class Leg:
     """One side of a call: ids, CSeq spaces, route set, remote target, listener (S15).
 
     `local` and `remote` are the From/To values without tags. `router` is the first URI of the route set, None without
-    one. `flow` is the way to the next hop, None until it is known or after that changed.
+    one. `flow` is the way to the next hop, None until it is known or after that changed. `order` and `timer` are there
+    once the peer's reliable responses (RFC 3262) or a session timer (RFC 4028) are; `options` are tags of our own that
+    its first INVITE says in Supported. `offering`: the peer's offer, in UPDATE or PRACK, has no answer yet; `updating`:
+    its UPDATE has none.
     """
 
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
         "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
+        "order", "timer", "options", "offering", "updating",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +72,10 @@ class Leg:
         self.contact = listener.contact(tokens.word(), secure)
         self.standing = Standing.TRYING
         self.sdp = OwnedSdp(tokens.number(), listener.media_address)
+        self.order: Order | None = None
+        self.timer: SessionTimer | None = None
+        self.options: tuple[str, ...] = ()
+        self.offering = self.updating = False
 
     @classmethod
     def of_request(cls, request: Request, flow: Flow, tokens: Tokens) -> Leg:
@@ -96,6 +106,9 @@ class Leg:
         leg.local_cseq = self.local_cseq
         leg.contact = self.contact
         leg.sdp = copy(self.sdp)
+        leg.options = self.options
+        if self.timer is not None:
+            leg.timer = self.timer.another()
         return leg
 
     # What we send
@@ -104,6 +117,13 @@ class Leg:
         """The next request of ours in this leg's CSeq space, without its Via, which the wire writes."""
         self.local_cseq += 1
         return self._request(method, self.local_cseq, hops, granted, body)
+
+    def again(self, request: Request) -> Request:
+        """A request of ours that was refused, once more under the next number, as this leg says it by now."""
+        self.local_cseq += 1
+        headers = {**request.headers, "CSeq": [f"{self.local_cseq} {request.method}"]}
+        self._extend(request.method, headers)
+        return Request(request.method, request.uri_text, headers, request.body)
 
     def ack(self, cseq: int, granted: Headers | None = None, body: bytes = b"") -> Request:
         """The ACK for a 2xx to our INVITE numbered `cseq` (RFC 3261 13.2.2.4)."""
@@ -129,7 +149,17 @@ class Leg:
             headers["Contact"] = [self.contact]
         if granted:
             headers.update(granted)
+        if self.timer is not None or self.options:
+            self._extend(method, headers)
         return Request(method, uri, headers, body)
+
+    def _extend(self, method: str, headers: Headers) -> None:
+        """What a request says of the extensions that are each leg's own affair."""
+        if self.timer is not None and method in REFRESHES:
+            self.timer.ask(headers)
+        if method == "INVITE":
+            for option in self.options:
+                add_option(headers, "Supported", option)
 
     def response(
         self, request: Request, status: int, granted: Headers | None = None, body: bytes = b"", reason: str = ""
@@ -148,6 +178,8 @@ class Leg:
         headers["CSeq"] = of["CSeq"]
         if granted:
             headers.update(granted)
+        if self.timer is not None and 200 <= status < 300 and request.method in REFRESHES:
+            self.timer.answer(request, headers)
         return Response(status, reason or reason_of(status), headers, body)
 
     def body_of(self, message: Message) -> bytes:

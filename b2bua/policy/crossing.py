@@ -15,15 +15,15 @@ from b2bua.sip.grammar import Params, format_params, is_token, parse_params, spl
 
 Crossing = Callable[[str, str], str]  # (value, host of the leg) -> value to send
 
-# What the bridge carries from leg to leg. Not REFER and PRACK: they name dialogs, or number provisionals, of a leg that
-# the other side does not know.
-METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PUBLISH SUBSCRIBE".split())
+# What the bridge carries from leg to leg. Not REFER: it names dialogs of a leg that the other side does not know.
+METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PRACK PUBLISH SUBSCRIBE".split())
 
 # Option tags that need nothing of the bridge but what it does anyway. Every other one is left out of Supported and
-# refused in Require: 100rel and precondition (each leg has its own RSeq), replaces, join, tdialog and histinfo (ids and
-# hosts of another leg), path, outbound, gruu, gin and sec-agree (for one hop or a registrar), from-change (From is the
-# leg's own), eventlist, multiple-refer and recipient-list-* (addresses in bodies), and what nobody has heard of.
+# refused in Require: precondition (nobody here watches its confirmations), replaces, join, tdialog and histinfo (ids
+# and hosts of another leg), path, outbound, gruu, gin and sec-agree (for one hop or a registrar), from-change (From is
+# the leg's own), eventlist, multiple-refer and recipient-list-* (addresses in bodies), and what nobody has heard of.
 OPTION_TAGS: dict[str, str] = {
+    "100rel": "each leg has its own reliable responses (RFC 3262)",
     "answermode": "Answer-Mode crosses (RFC 5373)",
     "ice": "its candidates are in the SDP (RFC 5768)",
     "norefersub": "Refer-Sub crosses (RFC 4488)",
@@ -31,10 +31,13 @@ OPTION_TAGS: dict[str, str] = {
     "privacy": "Privacy is honoured and crosses (RFC 3323)",
     "record-aware": "its marks are in the SDP (RFC 7866)",
     "sdp-anat": "its alternatives are in the SDP (RFC 4091)",
-    "timer": "Session-Expires, re-INVITE and UPDATE cross (RFC 4028)",
+    "timer": "each leg has its own session timer (RFC 4028)",
     "trickle-ice": "its candidates are in SDP and INFO bodies (RFC 8840)",
     "uui": "User-to-User crosses (RFC 7433)",
 }
+
+# What each leg fulfils by itself: a side that requires it has it, and the other side need not know it.
+PER_LEG = frozenset({"100rel", "timer"})
 
 # RFC 3261 20.43 and the registry that it began.
 WARNINGS: dict[str, str] = {
@@ -116,6 +119,7 @@ def _option_tag(text: str) -> str:
 
 methods = _listed(lambda text: text if text in METHODS else "")
 option_tags = _listed(_option_tag)
+required = _listed(lambda text: "" if text.lower() in PER_LEG else _option_tag(text))
 
 
 def _alert(text: str) -> str:
@@ -150,16 +154,6 @@ def retry_after(value: str, host: str) -> str:
     seconds, params = found.groups()
     duration = parse_params(params, "RFC 3261 20.33").get("duration") if params else None
     return f"{seconds};duration={duration}" if duration and number(duration, "") else seconds
-
-
-def session_expires(value: str, host: str) -> str:
-    """Session-Expires: seconds and who refreshes (RFC 4028 4)."""
-    seconds, semicolon, rest = value.partition(";")
-    seconds = seconds.strip()
-    if not number(seconds, ""):
-        return ""
-    refresher = parse_params(semicolon + rest, "RFC 4028 4").get("refresher")
-    return f"{seconds};refresher={refresher}" if refresher in ("uac", "uas") else seconds
 
 
 def event(value: str, host: str) -> str:
