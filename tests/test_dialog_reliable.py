@@ -46,10 +46,10 @@ class Table(SynchronousTestCase):
 
     def test_every_cell(self) -> None:
         """S31, RFC 3262 3: each state decides each input, and as the figure says; GIVEN_UP is the end."""
-        written = {}
+        written: dict[tuple[State, Input], tuple[State, Do]] = {}
         for line in FIGURE.strip().splitlines():
-            state, event, _, where, do = line.split()
-            written[State[state], Input[event]] = State[where], Do[do]
+            at, what, _, where, do = line.split()
+            written[State[at], Input[what]] = State[where], Do[do]
         for state in State:
             for event in Input:
                 wanted = written.pop((state, event), (state, Do.NOTHING))

@@ -42,4 +42,4 @@ def overlap(call: Call, side: Side) -> int:
         if sending is not None and sending.agreed and sending.cseq == under_way.server.request.cseq[0]:
             return 0
         return THEIRS if leg is under_way.near and not under_way.server.answered else OURS
-    return OURS if call.refreshing is not None and call.refreshing.leg is leg else 0
+    return OURS if call.refreshing is not None else 0

@@ -45,7 +45,8 @@ def more(far: Leg, request: Request, response: Response) -> bool:
     if response.status == 422:
         return far.timer is not None and far.timer.insists(response)
     # What reliable responses then hold must be an answer: for an offer in them a near side without them has none.
-    if far.options or RELIABLE not in response.tokens("Require") or not describes(request):
+    said = RELIABLE in request.tokens("Supported")
+    if said or RELIABLE not in response.tokens("Require") or not describes(request):
         return False
     far.options = (RELIABLE,)
     return True

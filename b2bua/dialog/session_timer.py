@@ -98,9 +98,9 @@ class SessionExpires(NamedTuple):
 class SessionTimer:
     """One leg's timer.
 
-    `wanted` is what we ask for (0: nothing), `least` the shortest that we, and the peer so far, insist on; `seconds` and
-    `ours` are what is agreed. `updates`: the peer takes UPDATE. `session` is the session description that we said last
-    and that was agreed on, with its Content-Type. `due` and `expires` are on the clock that `agree` was given.
+    `wanted` is what we ask for (0: nothing), `least` the shortest that we, and the peer so far, insist on; `seconds`
+    and `ours` are what is agreed. `updates`: the peer takes UPDATE. `session` is the session description that we said
+    last and that was agreed on, with its Content-Type. `due` and `expires` are on the clock that `agree` was given.
     """
 
     __slots__ = ("state", "wanted", "least", "seconds", "ours", "updates", "session", "due", "expires")
