@@ -57,8 +57,8 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "reinvitation", "owed", "usages", "reliable", "refreshing", "timed", "farewell", "_steps", "_deadline",
-        "_heard", "_look",
+        "ending", "reinvitation", "owed", "usages", "reliable", "refreshing", "timed", "farewell", "_steps",
+        "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:

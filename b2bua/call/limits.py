@@ -18,6 +18,6 @@ class Limits:
     max_duration: float = 14400.0
     ring_timeout: float = 180.0
     probe: float = 300.0
-    subscriptions: int = 20000
     session_expires: int = 0
     min_se: int = 90
+    subscriptions: int = 20000
