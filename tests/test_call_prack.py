@@ -98,7 +98,7 @@ class EndToEnd(Provisionals):
         """S31: `Require: 100rel` does not cross, Supported does in its place; the caller's own side is reliable."""
         self.begin({**REQUIRED, "Supported": ["replaces"]})
         invite = self.got("INVITE")
-        self.assertEqual(("Require" in invite.headers, invite.headers["Supported"]), (False, ["100rel"]))
+        self.assertEqual(("Require" in invite.headers, invite.headers["Supported"]), (False, ["replaces", "100rel"]))
         self.reliably(183, 1, self.far.sdp())
         self.prack(self.ringing())
         self.world.bob.says(200, to="PRACK")
@@ -396,7 +396,7 @@ class OneSideOnly(Provisionals):
         self.world.settle()
         far = self.world.bob.talk
         again = self.got("INVITE", far)
-        self.assertEqual((again.headers["Supported"], again.cseq[0]), (["timer", "100rel"], 2))
+        self.assertEqual((again.headers["Supported"], again.cseq[0]), (["replaces, timer", "100rel"], 2))
         self.assertEqual((again.call_id, again.from_tag), (self.far.call_id, self.far.remote_tag))
         self.reliably(183, 5, far.sdp(), far)
         self.assertEqual((far.times("PRACK"), self.talk.times("183 INVITE")), (1, 1))

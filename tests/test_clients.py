@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import wave
 from pathlib import Path
@@ -20,10 +21,12 @@ from tests.children import Child, bound, start_bridge
 from tests.pki import issue, make_ca
 from tests.programs import need
 
-ALICE, BOB = "127.0.31.1", "127.0.32.1"
+ALICE, BOB, CAROL = "127.0.31.1", "127.0.32.1", "127.0.32.2"
 PUBLIC, PRIVATE = "127.0.21.1", "127.0.22.1"
 MODULES = "/usr/lib/baresip/modules"
 SECONDS = 60  # of sound that each has to say; baresip hangs up when it has said it all
+
+NAMES = ("Call-ID: ", "From: .*;tag=", "To: .*;tag=")
 
 # Where a message tells of a side: its first line, these headers, and the SDP's origin.
 TELLING = ("Via:", "Contact:", "From:", "To:", "Call-ID:", "Route:", "Record-Route:", "User-Agent:", "Server:", "o=")
@@ -67,6 +70,25 @@ zone = "public"
 user = "exact:bob-by-tls"
 to = "sip:{bob}:{bob_tls_port};transport=tls"
 send_from = "private"
+"""
+
+UDP_ONLY = """
+[[zone]]
+name = "public"
+[[zone]]
+name = "private"
+[[listener]]
+name = "public-udp"
+zone = "public"
+transport = "udp"
+address = "{public}"
+port = {public_port}
+[[listener]]
+name = "private-udp"
+zone = "private"
+transport = "udp"
+address = "{private}"
+port = {private_port}
 """
 
 BARESIP = """
@@ -215,6 +237,73 @@ class TestClients(TestCase):
     async def test_udp_to_tls(self) -> None:
         """baresip calls baresip, UDP in and TLS out; the callee hangs up."""
         await self.call("tls", caller_hangs_up=False)
+
+    async def three(self, refer: str) -> tuple[Child, dict[str, tuple[Control, Child]]]:
+        """The bridge, alice on its public side, bob and carol on the other; all by UDP."""
+        port, places = free_port("udp", PRIVATE), {"alice": ALICE, "bob": BOB, "carol": CAROL}
+        ports = {name: free_port("udp", place) for name, place in places.items()}
+        routes = "".join(
+            f'[[route]]\nname = "{name}"\nuser = "exact:{name}"\nto = "sip:{place}:{ports[name]};transport=udp"\n'
+            f'send_from = "{"public" if name == "alice" else "private"}"\nrefer = "{refer}"\n'
+            for name, place in places.items()
+        )
+        text = UDP_ONLY.format(public=PUBLIC, public_port=self.public_port, private=PRIVATE, private_port=port)
+        bridge = await start_bridge(self, text + routes, self.folder)
+        phones: dict[str, tuple[Control, Child]] = {}
+        for name, place in places.items():
+            proxy = f"{PUBLIC}:{self.public_port}" if name == "alice" else f"{PRIVATE}:{port}"
+            answer = "" if name == "alice" else ";answermode=auto"
+            account = f'<sip:{name}@{place}>;regint=0;outbound="sip:{proxy};transport=udp"{answer}'
+            phones[name] = await self.baresip(name, place, ports[name], account)
+        return bridge, phones
+
+    async def over(self, bridge: Child, phones: dict[str, tuple[Control, Child]]) -> None:
+        """The two who are left hang up; what each read shows nothing of the other side."""
+        phones["bob"][0].tell("hangup")
+        await phones["carol"][0].event("CALL_CLOSED")
+        for name, secrets in (("alice", (BOB, CAROL, PRIVATE)), ("bob", (ALICE, PUBLIC)), ("carol", (ALICE, PUBLIC))):
+            self.signalling_hides(phones[name][1].output, secrets)
+        for _, program in phones.values():
+            await program.end(SIGTERM)
+        self.assertEqual(await bridge.end(SIGINT), 0)
+        self.assertNotIn("Traceback", bridge.output)
+
+    async def test_hold_and_transfer(self) -> None:
+        """alice holds bob and resumes; then bob is told to call carol, and does (RFC 5589 6.1; S37)."""
+        bridge, phones = await self.three("pass")
+        alice, its = phones["alice"]
+        bob, carol = phones["bob"][1], phones["carol"][1]
+        alice.tell("dial", f"sip:bob@{PUBLIC}:{self.public_port}")
+        await phones["bob"][0].event("CALL_ESTABLISHED")
+        await its.says("incoming rtp for 'audio' established")
+        alice.tell("hold")
+        await bob.says("a=sendonly")
+        alice.tell("resume")
+        await bob.says("a=sendrecv", 3)
+        alice.tell("transfer", f"sip:carol@{PUBLIC}:{self.public_port}")
+        await phones["carol"][0].event("CALL_ESTABLISHED")
+        await carol.says("incoming rtp for 'audio' established")
+        await alice.event("CALL_CLOSED")
+        self.assertIn("Refer-To: <sip:carol@", bob.output)
+        await self.over(bridge, phones)
+
+    async def test_attended_transfer(self) -> None:
+        """alice has called carol, then bob, and puts them through to each other; the bridge does it (S37)."""
+        bridge, phones = await self.three("local")
+        alice, its = phones["alice"]
+        alice.tell("dial", f"sip:carol@{PUBLIC}:{self.public_port}")
+        await phones["carol"][0].event("CALL_ESTABLISHED")
+        answer = its.output[its.output.index("SIP/2.0 200") :]
+        call_id, ours, theirs = (re.findall(f"{name}([^\\s;]+)", answer)[0] for name in NAMES)
+        alice.tell("dial", f"sip:bob@{PUBLIC}:{self.public_port}")
+        await phones["bob"][0].event("CALL_ESTABLISHED")
+        replaces = f"Replaces={call_id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
+        alice.tell("transfer", f"sip:carol@{PUBLIC}:{self.public_port}?{replaces}")
+        await its.says("SIP/2.0 200 OK\r\n", 1)
+        await bridge.says("transferred")
+        for name in ("bob", "carol"):
+            self.assertNotIn("REFER sip:", phones[name][1].output)
+        await self.over(bridge, phones)
 
     async def test_sipsak(self) -> None:
         """sipsak asks the bridge for OPTIONS, and bob through the bridge, and gets 200 from both."""

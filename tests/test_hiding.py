@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.policy.crossing import METHODS, OPTION_TAGS, WARNINGS
-from b2bua.policy.hiding import CROSSINGS, OF_THE_BODY, SIGNED, Hiding, anonymous, beyond_us, unsupported
+from b2bua.policy.hiding import CROSSINGS, NAMING, OF_THE_BODY, SIGNED, Hiding, anonymous, beyond_us, unsupported
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.headers import BY_NAME, TABLE, Verdict, verdict_of
@@ -82,6 +82,22 @@ class TestTable(SynchronousTestCase):
         """The headers whose words are free are these, and a new one is a decision."""
         found = {row.name for row in TABLE if row.verdict is Verdict.KEEP and row.name not in CROSSINGS}
         self.assertEqual(found, WHOLE)
+
+    def test_names_of_dialogs(self) -> None:
+        """S37: what names a dialog crosses only as it is translated, unless the configuration keeps or drops it."""
+        message = request({name: ["said"] for name in NAMING})
+
+        def translate(name: str, value: str) -> str:
+            if name == "Join":
+                raise Malformed("no name", "RFC 3911")
+            return "" if name == "Target-Dialog" else f"{name} {value}"
+
+        for hiding in (Hiding(PUBLIC, PRIVATE), Hiding(CORE, CARRIER)):
+            self.assertEqual(hiding.grant(message, HOST), {})
+            said = {name: [f"{name} said"] for name in ("In-Reply-To", "Refer-To", "Replaces")}
+            self.assertEqual(hiding.grant(message, HOST, translate), said)
+        odd = Hiding(PUBLIC, PRIVATE, frozenset({"Replaces", "Join"}), frozenset({"Refer-To", "In-Reply-To"}))
+        self.assertEqual(odd.grant(message, HOST, translate), {"Replaces": ["said"], "Join": ["said"]})
 
     def test_ours_never_cross(self) -> None:
         """S36: what the leg writes is never granted, nor can the configuration have it so."""
@@ -301,7 +317,9 @@ class TestGrant(SynchronousTestCase):
         ]
         for hiding in (Hiding(PUBLIC, PRIVATE), Hiding(CORE, CARRIER)):
             for row in TABLE:
-                granted = any(hiding.grant(request({row.name: [value]}), HOST) for value in values)
+                granted = any(
+                    hiding.grant(request({row.name: [value]}), HOST, lambda name, said: said) for value in values
+                )
                 self.assertEqual(granted, hiding.explain(row.name)[0], row.name)
 
 
@@ -357,9 +375,9 @@ class TestCrossings(SynchronousTestCase):
             "Allow", {"INVITE, ACK,BYE , FROB": "INVITE, ACK, BYE", "FROB": "", "REGISTER": "", "invite": "", "": ""}
         )
         for name in ("Supported", "Require", "Proxy-Require", "Unsupported"):
-            self.check(name, {"precondition, ICE ,replaces": "ice", "norefersub": "norefersub", "gruu": "", "": ""})
+            self.check(name, {"precondition, ICE ,replaces": "ice, replaces", "norefersub": "norefersub", "gruu": ""})
         for name in ("Supported", "Unsupported"):
-            self.check(name, {"100rel, Timer ,replaces": "100rel, timer"})
+            self.check(name, {"100rel, Timer ,replaces": "100rel, timer, replaces"})
         for name in ("Require", "Proxy-Require"):  # S31, RFC 4028: each leg fulfils them by itself
             self.check(name, {"100rel, Timer ,ice": "ice", "100rel": ""})
         long = ", ".join(["BYE"] * 200)
@@ -369,14 +387,14 @@ class TestCrossings(SynchronousTestCase):
         self.assertNotIn("precondition", OPTION_TAGS)
 
     def test_refer(self) -> None:
-        """S37 as far as no dialog is named: host and parameters are ours, embedded headers keep it back."""
-        for name in ("Refer-To", "Reply-To"):
+        """S37 as far as no dialog is named: host and parameters are ours, and embedded headers stay behind."""
+        for name in ("Refer-To", "Reply-To", "Referred-By"):
             self.check(name, {
                 '"C" <sips:carol:pw@pbx.inside.example:5070;transport=tcp;maddr=10.0.0.1>;x=y': f"<sips:carol@{HOST}>",
                 "sip:+12@a;user=phone": f"<sip:+12@{HOST}>",
                 "<sip:+12@a;user=phone;method=INVITE>": f"<sip:+12@{HOST};user=phone;method=INVITE>",
                 "<sip:a@b;method=frob>": "",
-                "<sip:a@b?Replaces=x%3Bto-tag%3Dy>": "", "<sip:b>": "",
+                "<sip:a@b?Replaces=x%3Bto-tag%3Dy>": f"<sip:a@{HOST}>" if name == "Refer-To" else "", "<sip:b>": "",
                 "<tel:+1-201(5)>": "<tel:+1-201(5)>", "<tel:5;phone-context=a.example>": "",
                 "<http://a/b>": "", "x": "", "": "",
             })  # fmt: skip

@@ -38,11 +38,12 @@ class Side(NamedTuple):
 class Book:
     """All calls and subscriptions by their own ids, all legs by their dialog's."""
 
-    __slots__ = ("_calls", "_sides", "subscriptions", "_expected")
+    __slots__ = ("_calls", "_sides", "_called", "subscriptions", "_expected")
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
         self._sides: dict[tuple[str, str, str], Side] = {}
+        self._called: dict[str, Side] = {}  # by Call-ID alone: of several forks, the last
         self.subscriptions: dict[str, Subscription] = {}
         self._expected: dict[tuple[str, str], Subscription] = {}  # by Call-ID and our tag: any NOTIFY may come
 
@@ -73,6 +74,14 @@ class Book:
         """The side whose leg has these ids."""
         return self._sides.get((call_id, local_tag, remote_tag))
 
+    def call_of(self, side: Side) -> Call | None:
+        """The call that a side belongs to; None where it is another kind of dialogue."""
+        return next((call for call in self._calls.values() if call is side.call), None)
+
+    def called(self, call_id: str) -> Side | None:
+        """A side whose leg has this Call-ID."""
+        return self._called.get(call_id)
+
     def open(self, call: Call) -> None:
         """Enter a call."""
         self._calls[call.id] = call
@@ -95,14 +104,18 @@ class Book:
 
     def pair(self, call: Dialogue, near: Leg, far: Leg) -> None:
         """Enter two legs that belong together, once both know their peers' tags."""
-        self._sides[near.call_id, near.local_tag, near.remote_tag] = Side(call, near, far)
-        self._sides[far.call_id, far.local_tag, far.remote_tag] = Side(call, far, near)
+        side = self._called[near.call_id] = Side(call, near, far)
+        self._sides[near.call_id, near.local_tag, near.remote_tag] = side
+        side = self._called[far.call_id] = Side(call, far, near)
+        self._sides[far.call_id, far.local_tag, far.remote_tag] = side
 
     def part(self, pairs: Iterable[tuple[Leg, Leg]]) -> None:
         """Strike legs out."""
         for pair in pairs:
             for leg in pair:
-                self._sides.pop((leg.call_id, leg.local_tag, leg.remote_tag), None)
+                side = self._sides.pop((leg.call_id, leg.local_tag, leg.remote_tag), None)
+                if side is not None and self._called.get(leg.call_id) is side:
+                    del self._called[leg.call_id]
 
     def close(self, call: Call) -> None:
         """Strike a call out with all its legs."""

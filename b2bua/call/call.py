@@ -13,15 +13,19 @@ from b2bua.call.offers import OURS, RETRY_AFTER, THEIRS, describes, overlap
 from b2bua.call.own import Farewell, Probe
 from b2bua.call.reinvitation import Reinvitation
 from b2bua.call.relayed import Relayed
-from b2bua.call.usages import Usages, event_of
+from b2bua.call.transfer import refer
+from b2bua.call.usages import REFER, Usages, event_of
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.dialog.session_timer import too_short
+from b2bua.policy.crossing import METHODS
 from b2bua.policy.hiding import unsupported
+from b2bua.policy.options import DEFAULT, Options
 from b2bua.sip.message import Headers, Request
 from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.hall import Hall
+    from b2bua.call.local_transfer import LocalTransfer
     from b2bua.call.setup import Setup
 
 WATCH = 30.0  # seconds between two looks at a call
@@ -57,8 +61,8 @@ class Call:
 
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
-        "ending", "reinvitation", "owed", "usages", "reliable", "refreshing", "timed", "farewell", "_steps",
-        "_deadline", "_heard", "_look",
+        "ending", "reinvitation", "owed", "usages", "options", "transfer", "reliable", "refreshing", "timed",
+        "farewell", "_steps", "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -83,6 +87,8 @@ class Call:
         self.refreshing: refresh.Refresh | None = None  # an INVITE of our own that is under way
         self.timed = False  # whether a leg has a session timer
         self.farewell: Headers | None = None  # what a BYE of our own says besides
+        self.options: Options = DEFAULT  # how it is carried: the route's choice
+        self.transfer: LocalTransfer | None = None  # the one that we carry out
         self._heard = self.created
         self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0
@@ -132,6 +138,8 @@ class Call:
         if self.reinvitation is not None:
             self.reinvitation.abandon()
             self.reinvitation = None
+        if self.transfer is not None:
+            self.transfer.abandon()
         if self.owed is not None:
             self.owed.settle()
         for pair in self.pairs:
@@ -175,6 +183,8 @@ class Call:
             self.refuse(side, transaction, 481)
         elif self.hall.hops_left(request) < 0:
             self.refuse(side, transaction, 483)
+        elif self.transfer is not None and side.peer.standing in _OVER:
+            self.refuse(side, transaction, 491)  # it has left, and who comes in its place is not there yet
         elif lacking := unsupported(request):
             self.refuse(side, transaction, 420, {"Unsupported": [", ".join(lacking)]})
         elif too_short(request, self.hall.limits.min_se):
@@ -185,12 +195,24 @@ class Call:
             prack.take(self, side, transaction)
         elif method == "UPDATE":
             self._update(side, transaction)
+        elif method == "REFER":
+            refer(self, side, transaction)
         elif method in self.hall.IN_DIALOG_REFUSED:
-            self.refuse(side, transaction, 405, {"Allow": [self.hall.ALLOW]})
+            allow = ", ".join(sorted(METHODS - {"REFER"})) if leg.barred else self.hall.ALLOW
+            self.refuse(side, transaction, 405, {"Allow": [allow]})
         elif method == "SUBSCRIBE" or (self.usages is not None and method == "NOTIFY"):
-            Relayed(self, self.use(), leg, side.peer, transaction).start()
+            self._in_usage(side, transaction)
         else:
             Exchange(self, leg, side.peer, transaction).start()
+
+    def _in_usage(self, side: Side, transaction: ServerTransaction) -> None:
+        """SUBSCRIBE or NOTIFY. How a transfer goes is told to nobody who did not ask for it (RFC 6665 4.1.3)."""
+        event = event_of(transaction.request)
+        told = transaction.method == "NOTIFY" and event.package == REFER
+        if told and self.use().notified(side.peer, event) is None:
+            self.refuse(side, transaction, 481)
+        else:
+            Relayed(self, self.use(), side.leg, side.peer, transaction).start()
 
     def _outlived(self, side: Side, request: Request) -> bool:
         """Whether a request is for a subscription that the BYE did not end (RFC 5057 4.1)."""
@@ -233,8 +255,11 @@ class Call:
         """Whether an INVITE of ours on a leg would meet another one, or an open offer."""
         (pair,) = (pair for pair in self.pairs if leg in pair)
         peer = pair[1] if pair[0] is leg else pair[0]
-        under_way = self.reinvitation is not None or self.refreshing is not None
-        return under_way or leg.accepting is not None or overlap(self, Side(self, leg, peer)) != 0
+        return self._inviting() or leg.accepting is not None or overlap(self, Side(self, leg, peer)) != 0
+
+    def _inviting(self) -> bool:
+        """Whether an INVITE is under way, or its last ACK is."""
+        return self.reinvitation is not None or self.refreshing is not None or self.owed is not None
 
     def _reinvite(self, side: Side, transaction: ServerTransaction) -> None:
         under_way, leg = self.reinvitation, side.leg
@@ -246,7 +271,7 @@ class Call:
         ):
             # A second INVITE while the first is not answered (RFC 3261 14.2).
             self._not_now(side, transaction, THEIRS)
-        elif under_way is not None or self.owed is not None or self.refreshing is not None:
+        elif self._inviting() or (self.transfer is not None and self.transfer.joining):
             self.refuse(side, transaction, OURS)  # glare (S32), or one before the ACK that answers an offer
         elif status := overlap(self, side):
             self._not_now(side, transaction, status)
@@ -262,6 +287,8 @@ class Call:
     def _bye(self, side: Side, transaction: ServerTransaction) -> None:
         """A peer hangs up (RFC 3261 15)."""
         leg, peer = side.leg, side.peer
+        if self.transfer is not None and self.transfer.hung_up(side, transaction):
+            return
         over = leg.standing in _OVER and peer.standing is not Standing.CONFIRMED
         if over:
             leg.standing = Standing.ENDED  # a BYE of ours that waits is not needed any more
@@ -288,6 +315,19 @@ class Call:
                 self.end(why)
 
     # What we do of our own accord
+
+    def regroup(self, near: Leg, far: Leg) -> None:
+        """From now on these two are the call: who transferred it is not in it any more."""
+        self.hall.book.part(self.pairs)
+        self.near, self.far, self.pairs = near, far, [(near, far)]
+        self.hall.book.pair(self, near, far)
+        self.transfer = None
+
+    def dissolve(self, why: str) -> None:
+        """The call is over without a word: its legs have gone over to another one."""
+        self.hall.book.part(self.pairs)
+        self.pairs, self.transfer = [], None
+        self.end(why)
 
     def hang_up(self, why: str, reason: str = "") -> None:
         """End the call on both sides: BYE where a dialog is up, a final response and CANCEL where it is not.
@@ -358,6 +398,8 @@ class Call:
             refresh.look(self)
             if self.phase is not Phase.ANSWERED:
                 return
+        if self.transfer is not None and now >= self.transfer.deadline:
+            self.transfer.overdue()
         if self.phase is Phase.ANSWERED and 0 < self.hall.limits.probe <= now - self._heard:
             self._heard = now
             self._probe()
@@ -367,7 +409,8 @@ class Call:
         """Ask both peers whether they are still there: OPTIONS in the dialog. Silence or 481 ends the call."""
         for pair in self.pairs:
             for leg in pair:
-                Probe(self, leg).start()
+                if leg.standing not in _OVER:
+                    Probe(self, leg).start()
 
 
 __all__ = ["Call", "Phase", "Step"]

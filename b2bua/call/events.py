@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.dialog.leg import Leg
+from b2bua.sip.dialogid import DialogId
 from b2bua.sip.grammar import Malformed, format_params, parse_params, quote, split_quoted
 from b2bua.sip.message import Message
 
@@ -40,7 +41,7 @@ def translated(hall: Hall, source: Leg, target: Leg, message: Message) -> Named:
     said = message.first("Event")
     params = parse_params(_params(said), RULE)
     call_id, to_tag, from_tag = (_unquoted(params.pop(name, None) or "") for name in _IDS)
-    there = hall.dialog_across(source, target, call_id, to_tag, from_tag)
+    there = hall.ids.known(source.listener.zone, target.listener.zone, DialogId(call_id, to_tag, from_tag))
     if there is None:
         raise Malformed("Event names a dialog that the other side does not know", RULE, 481)
     ids = zip(_IDS, (quote(there[0]), *there[1:]), strict=True)

@@ -10,17 +10,21 @@ from b2bua.call import refresh
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.hunt import Attempt
+from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
+from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.passing import Passing
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
+from b2bua.call.sipfrag import status_line
 from b2bua.call.subscription import SUBSCRIBING, Subscription
+from b2bua.call.transfer import not_for_transfer
 from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
-from b2bua.policy.hiding import Hiding, beyond_us, unsupported
+from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
@@ -56,7 +60,7 @@ class Hall:
     """Calls, and the decisions that begin them."""
 
     ALLOW = ", ".join(sorted(METHODS))
-    IN_DIALOG_REFUSED = frozenset({"REFER", "REGISTER"})
+    IN_DIALOG_REFUSED = frozenset({"REGISTER"})
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Hall:
         self.wire = wire
         self.journal = journal
         self.book = Book()
+        self.ids = Ids(self.book, wire.tokens, wire.now)
         self.limits = limits
         self.draining = False
         self._zones = zones
@@ -187,6 +192,10 @@ class Hall:
         else:
             self._decided(entrant, said)
 
+    def ask(self, entrant: Entrant) -> None:
+        """Have it decided where a request goes that we make ourselves, as if it had come in."""
+        self._decide(entrant)
+
     def _overdue(self, entrant: Entrant) -> None:
         if not entrant.started:
             self._refuse_new(entrant, 500, "the policy script did not answer")
@@ -202,7 +211,22 @@ class Hall:
         elif isinstance(answer, Reject):
             self._refuse_new(entrant, answer.status, answer.reason or f"rule {answer.rule}", answer.reason)
         else:
+            try:
+                answer = self._to_party(server.request, server.flow, answer)
+            except Malformed as fault:
+                self._refuse_new(entrant, fault.status, fault.reason)
+                return
             entrant.start(self._by_route(server.request, server.flow, answer))
+
+    def _to_party(self, request: Request, flow: Flow, answer: Go) -> Go:
+        """Where an INVITE goes that takes part in a dialog: policy lets it in, the dialog says to whom (`naming`)."""
+        if "Replaces" not in request.headers and "Join" not in request.headers:
+            return answer
+        leg = party(self.ids, flow.listener.zone, request).leg
+        if leg is None:
+            return answer
+        uri, listener = way_to(leg)
+        return Go((uri,), listener.name, answer.rule, answer.options)
 
     def _refuse_new(self, entrant: Entrant, status: int, why: str, reason: str = "") -> None:
         if not entrant.server.answered:
@@ -248,26 +272,31 @@ class Hall:
         """
         try:
             body = target.body_of(message)
+            if body and message.headers["Content-Type"][0] != "application/sdp":
+                body = status_line(body, message.headers["Content-Type"][0])
         except Malformed as fault:
             hop = source.next_hop
             self.journal.fault(
                 source.source or source.flow or Flow(source.listener, hop.host, hop.port or 0), fault, "a body"
             )
             raise
-        return self._hidings[source.listener.zone, target.listener.zone].grant(message, target.listener.host), body
+        hiding = self._hidings[source.listener.zone, target.listener.zone]
+        if isinstance(message, Request) and not NAMING.isdisjoint(message.headers):
+            granted = self._naming(hiding, source, target, message)
+        else:
+            granted = hiding.grant(message, target.listener.host)
+        if source.barred or target.barred:
+            source.barred = target.barred = True
+            not_for_transfer(granted)
+        return granted, body
 
-    def dialog_across(
-        self, source: Leg, target: Leg, call_id: str, local_tag: str, remote_tag: str
-    ) -> tuple[str, str, str] | None:
-        """A dialog of somebody on the source's side as the target's side knows it; None where it does not (S37)."""
-        for ours, theirs, turned in ((local_tag, remote_tag, False), (remote_tag, local_tag, True)):
-            side = self.book.side(call_id, ours, theirs)
-            if side is not None and side.leg.listener.zone == source.listener.zone:
-                peer = side.peer
-                # Whom we stand for on one leg is at the end of the other.
-                tags = (peer.local_tag, peer.remote_tag) if turned else (peer.remote_tag, peer.local_tag)
-                return (peer.call_id, *tags) if peer.listener.zone == target.listener.zone else None
-        return None
+    def _naming(self, hiding: Hiding, source: Leg, target: Leg, request: Request) -> Headers:
+        """The headers of a request that names a dialog. Malformed for an INVITE that names one of elsewhere."""
+        granted = hiding.grant(request, target.listener.host, partial(translated, self.ids, source, target, request))
+        for name in TAKING_PART:
+            if name in request.headers and name not in granted and not request.to_tag and hiding.explain(name)[0]:
+                raise Malformed(f"{name} names a dialog of another zone", "RFC 3891 3", 481)
+        return granted
 
     def crossed(self, far: Leg, near: Leg, request: Request, response: Response) -> Response:
         """The far side's response as the near leg says it; 502 for a success that cannot be read (RFC 3261 21.5.3)."""

@@ -124,7 +124,8 @@ class Refresh:
     def start(self) -> None:
         """Send it, or wait until nothing is in its way (RFC 3261 14.1)."""
         if self._method == "INVITE":
-            if self.call.busy(self.leg):
+            transfer = self.call.transfer
+            if self.call.busy(self.leg) or (transfer is not None and transfer.joining):
                 self._later(_BUSY)
                 return
             self.call.refreshing = self

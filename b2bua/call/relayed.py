@@ -11,6 +11,7 @@ from b2bua.call.events import Named, names_dialog, translated
 from b2bua.call.usages import DURATION, ENDS, LONGEST, Usage, Usages, event_of, expires_of, seconds_of, state_of
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg
+from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
@@ -70,6 +71,8 @@ class Relayed:
                 self._named = translated(hall, self._near, far, request)
                 granted["Event"] = [self._named.sent]
             no_longer(granted)
+        elif request.method == "REFER" and "Refer-To" not in granted:
+            raise Malformed("a Refer-To that cannot be said to the other side", "RFC 3515 2.1", 603)
         self._owner.note(far, True, request.method)
         sent = far.request(request.method, hall.hops_left(request), granted, body)
         if request.method == "REFER":

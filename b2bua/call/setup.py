@@ -39,6 +39,8 @@ class Setup(Invitation):
         """Policy said where to: try the first target."""
         hall = self.call.hall
         self.call.rule = answer.rule
+        self.call.options = answer.options
+        self.near.barred = answer.options.refer == "refuse"
         self._hunt = Hunt(hall.wire, hall.journal, self.server.request, answer, self._attempt, self._exhausted)
         self._hunt.next()
 

@@ -48,7 +48,7 @@ class Leg:
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
         "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
-        "order", "timer", "options", "offering", "updating",
+        "order", "timer", "options", "offering", "updating", "barred",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Leg:
         self.timer: SessionTimer | None = None
         self.options: tuple[str, ...] = ()
         self.offering = self.updating = False
+        self.barred = False  # nobody may transfer this call (RFC 3515), nor is told that one could
 
     @classmethod
     def of_request(cls, request: Request, flow: Flow, tokens: Tokens) -> Leg:
@@ -105,6 +106,7 @@ class Leg:
         leg.local_tag = self.local_tag
         leg.local_cseq = self.local_cseq
         leg.contact = self.contact
+        leg.barred = self.barred
         leg.sdp = copy(self.sdp)
         leg.options = self.options
         if self.timer is not None:
@@ -203,6 +205,10 @@ class Leg:
     def _route(self, routes: list[Address]) -> None:
         self.route_set = [str(route) for route in routes]
         self.router = routes[0].uri if routes else None
+
+    def follow(self, other: Leg) -> None:
+        """Go to the party that another leg leads to, by its route set, for a dialog of our own with it."""
+        self.remote_target, self.route_set, self.router = other.remote_target, other.route_set, other.router
 
     def formed(self, response: Response) -> None:
         """A response with a tag makes the dialog: tag, route set and target are the peer's (RFC 3261 12.1.2).

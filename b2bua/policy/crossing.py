@@ -12,25 +12,29 @@ from functools import lru_cache
 
 from b2bua.sip.address import parse_address
 from b2bua.sip.grammar import Params, format_params, is_token, parse_params, split_list
+from b2bua.sip.uri import Uri
 
 Crossing = Callable[[str, str], str]  # (value, host of the leg) -> value to send
 
-# What the bridge carries from leg to leg. Not REFER: it names dialogs of a leg that the other side does not know.
-METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PRACK PUBLISH SUBSCRIBE".split())
+# What the bridge carries from leg to leg.
+METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PRACK PUBLISH REFER SUBSCRIBE".split())
 
 # Option tags that need nothing of the bridge but what it does anyway. Every other one is left out of Supported and
-# refused in Require: precondition (nobody here watches its confirmations), replaces, join, tdialog and histinfo (ids
-# and hosts of another leg), path, outbound, gruu, gin and sec-agree (for one hop or a registrar), from-change (From is
-# the leg's own), eventlist, multiple-refer and recipient-list-* (addresses in bodies), and what nobody has heard of.
+# refused in Require: precondition (nobody here watches its confirmations), histinfo (hosts of another leg), path,
+# outbound, gruu, gin and sec-agree (for one hop or a registrar), from-change (From is the leg's own), eventlist,
+# multiple-refer and recipient-list-* (addresses in bodies), and what nobody has heard of.
 OPTION_TAGS: dict[str, str] = {
     "100rel": "each leg has its own reliable responses (RFC 3262)",
     "answermode": "Answer-Mode crosses (RFC 5373)",
     "ice": "its candidates are in the SDP (RFC 5768)",
+    "join": "Join crosses with the other leg's ids (RFC 3911)",
     "norefersub": "Refer-Sub crosses (RFC 4488)",
     "nosub": "a REFER without a subscription needs nothing else (RFC 7614)",
     "privacy": "Privacy is honoured and crosses (RFC 3323)",
     "record-aware": "its marks are in the SDP (RFC 7866)",
+    "replaces": "Replaces crosses with the other leg's ids (RFC 3891)",
     "sdp-anat": "its alternatives are in the SDP (RFC 4091)",
+    "tdialog": "Target-Dialog crosses with the other leg's ids (RFC 4538)",
     "timer": "each leg has its own session timer (RFC 4028)",
     "trickle-ice": "its candidates are in SDP and INFO bodies (RFC 8840)",
     "uui": "User-to-User crosses (RFC 7433)",
@@ -186,9 +190,18 @@ def masked(value: str, host: str) -> str:
     One with embedded headers does not cross at all: without them it would mean something else (RFC 3515 2.1).
     """
     uri = parse_address(value).uri
+    return "" if uri.headers else _masked(uri, host)
+
+
+def refer_to(value: str, host: str) -> str:
+    """Refer-To as `masked`, less its embedded headers: what of them names a dialog must be translated."""
+    return _masked(parse_address(value).uri, host)
+
+
+def _masked(uri: Uri, host: str) -> str:
     if uri.scheme == "tel":
         return f"<tel:{uri.opaque}>" if _GLOBAL_NUMBER.fullmatch(uri.opaque) else ""
-    if not uri.is_sip or uri.headers or not uri.user:
+    if not uri.is_sip or not uri.user:
         return ""
     params = ";user=phone" if uri.params.get("user") == "phone" else ""
     method = uri.params.get("method")  # of the request that a REFER asks for

@@ -6,6 +6,8 @@ Why did this header not cross? `Hiding.explain`, or `verdict_of` for the table's
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 from b2bua.policy import crossing
 from b2bua.policy.crossing import METHODS, OPTION_TAGS, Crossing
@@ -31,7 +33,8 @@ CROSSINGS: dict[str, Crossing] = {
     "Proxy-Require": crossing.required,
     "Reason": crossing.reason,
     "Refer-Sub": crossing.refer_sub,
-    "Refer-To": crossing.masked,
+    "Refer-To": crossing.refer_to,
+    "Referred-By": crossing.masked,
     "Reply-To": crossing.masked,
     "Require": crossing.required,
     "Retry-After": crossing.retry_after,
@@ -41,6 +44,8 @@ CROSSINGS: dict[str, Crossing] = {
     "Unsupported": crossing.option_tags,
     "Warning": crossing.warning,
 }
+# What names a dialog crosses only by whoever knows what it is called on the other side; Refer-To does it within a URI.
+NAMING = frozenset({"In-Reply-To", "Join", "Refer-To", "Replaces", "Target-Dialog"})
 # They speak of the body and go with it.
 OF_THE_BODY = frozenset({"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "MIME-Version"})
 # Given several times though a comma does not part one value from the next (RFC 3261 7.3.1, RFC 8224 4).
@@ -58,6 +63,7 @@ WISHES: dict[str, tuple[str, ...]] = {
 _NEVER_KEPT = frozenset({Verdict.OURS, Verdict.INTERSECT})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+Translate = Callable[[str, str], str]  # (name of the header, value) -> what the other side calls the same, or nothing
 Action = tuple[str, Crossing | None, bool]  # the name to send, what becomes of a value (None: nothing), more than one
 
 
@@ -68,7 +74,7 @@ class Hiding:
     names headers that do not cross. ValueError for names that are none, or that the configuration has no say in.
     """
 
-    __slots__ = ("source", "target", "_keep", "_drop", "_with_body", "_without_body", "_signs")
+    __slots__ = ("source", "target", "_keep", "_drop", "_with_body", "_without_body", "_naming", "_signs")
 
     def __init__(
         self, source: Zone, target: Zone, keep: frozenset[str] = frozenset(), drop: frozenset[str] = frozenset()
@@ -86,7 +92,9 @@ class Hiding:
             if name in self._keep:
                 raise ValueError(f"{name} is both kept and dropped")
         names = [*(row.name for row in TABLE), *(name for name in self._keep if name not in BY_NAME)]
-        self._with_body: dict[str, Action] = {name: self._action(name) for name in names if self.explain(name)[0]}
+        self._naming = tuple(sorted(NAMING - self._keep.keys() - self._drop))
+        granted = [name for name in names if self.explain(name)[0] and (name not in self._naming or name in CROSSINGS)]
+        self._with_body: dict[str, Action] = {name: self._action(name) for name in granted}
         self._without_body = {name: what for name, what in self._with_body.items() if name not in OF_THE_BODY}
         self._signs = "Identity" in self._with_body and "Date" not in self._keep
 
@@ -95,8 +103,10 @@ class Hiding:
             return self._keep[name], None, True
         return name, CROSSINGS.get(name), BY_NAME[name].many or name in _REPEATED
 
-    def grant(self, message: Request | Response, host: str) -> Headers:
+    def grant(self, message: Request | Response, host: str, translate: Translate | None = None) -> Headers:
         """The headers that may cross, as the leg whose URIs say `host` may send them, in the order in which they came.
+
+        What names a dialog crosses only as `translate` says it.
 
         Never one that the leg writes itself. A value with a control character, or not in UTF-8, does not cross. Of a
         header that may be given once only the first value crosses, so that nobody further on can read another one.
@@ -112,6 +122,8 @@ class Hiding:
                 granted[spelling] = [values[0]]
             elif kept := _crossed(values if many else values[:1], change, host):
                 granted[spelling] = kept
+        if translate is not None:
+            self._translated(message, translate, granted)
         if self._signs and "Date" in granted and "Identity" not in granted:
             del granted["Date"]
         if "Privacy" in message.headers and not self.target.trusted:
@@ -119,6 +131,14 @@ class Hiding:
                 for name in WISHES.get(wish, ()):
                     granted.pop(name, None)
         return granted
+
+    def _translated(self, message: Request | Response, translate: Translate, granted: Headers) -> None:
+        for name in self._naming:
+            if name in message.headers:
+                kept = _crossed(message.headers[name][:1], partial(_by_name, translate, name), "")
+                granted.pop(name, None)
+                if kept:
+                    granted[name] = kept
 
     def explain(self, name: str) -> tuple[bool, str]:
         """Whether a header may cross from this source to this target, and why."""
@@ -135,7 +155,7 @@ class Hiding:
             return True, f"{row.why}; both zones are trusted"
         if row.name in SIGNED:
             return {"From", "To"} <= self.target.keep_hosts, row.why
-        return row.verdict is Verdict.KEEP or row.name in CROSSINGS, row.why
+        return row.verdict in (Verdict.KEEP, Verdict.MAP) or row.name in CROSSINGS, row.why
 
 
 def _spelling(name: str) -> str:
@@ -162,6 +182,10 @@ def _crossed(values: list[str], change: Crossing | None, host: str) -> list[str]
                 continue
         kept.append(value)
     return kept
+
+
+def _by_name(translate: Translate, name: str, value: str, host: str) -> str:
+    return translate(name, value)
 
 
 def _wishes(message: Request | Response) -> set[str]:

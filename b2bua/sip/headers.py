@@ -17,7 +17,7 @@ class Verdict(Enum):
     KEEP = "keep"  # crosses as it is
     DROP = "drop"  # does not cross
     MASK = "mask"  # crosses without what tells of the far side, the leg's own in its place
-    MAP = "map"  # names a dialog of the other leg: does not cross until its ids are translated
+    MAP = "map"  # names a dialog or an address of the other leg: crosses with what that is called on this one
     INTERSECT = "intersect"  # what the peer offers and we bridge
     TRUSTED = "trusted"  # crosses only from a trusted zone to a trusted zone
 
@@ -83,9 +83,9 @@ TABLE: tuple[Row, ...] = (
     Row("History-Info", "", True, DROP, "shows the way through a network"),
     Row("Identity", "y", False, KEEP, "only where From and To keep their hosts, which it signs"),
     Row("Identity-Info", "", False, DROP, "abolished by RFC 8224"),
-    Row("In-Reply-To", "", True, MAP, "Call-IDs of another leg"),
+    Row("In-Reply-To", "", True, MAP, "the other leg's Call-IDs stand in the place of those of calls that still are"),
     Row("Info-Package", "", False, KEEP, "what an INFO is about"),
-    Row("Join", "", False, MAP, "a dialog of another leg"),
+    Row("Join", "", False, MAP, "the dialog has the other leg's ids; one that is not valid there is answered 481"),
     Row("Max-Breadth", "", False, KEEP, "a number; limits forking end to end (RFC 5393)"),
     Row("Max-Forwards", "", False, OURS, "counted down across the legs (RFC 7332)"),
     Row("MIME-Version", "", False, KEEP, "a version of MIME"),
@@ -136,11 +136,17 @@ TABLE: tuple[Row, ...] = (
     Row("Recv-Info", "", True, KEEP, "INFO packages"),
     Row("Refer-Events-At", "", False, DROP, "an address of the far side (RFC 7614)"),
     Row("Refer-Sub", "", False, KEEP, "true or false"),
-    Row("Refer-To", "r", False, MAP, "the host becomes the leg's; one that names a dialog does not cross"),
-    Row("Referred-By", "b", False, MAP, "an address of the far side, perhaps signed"),
+    Row(
+        "Refer-To",
+        "r",
+        False,
+        MAP,
+        "the host becomes the leg's; of embedded headers only Replaces, with the other leg's ids",
+    ),
+    Row("Referred-By", "b", False, MAP, "the host becomes the leg's; a signature does not cross"),
     Row("Reject-Contact", "j", True, KEEP, "what kind of answering device is not wished"),
     Row("Relayed-Charge", "", False, TRUSTED, "charging between networks (3GPP)"),
-    Row("Replaces", "", False, MAP, "a dialog of another leg"),
+    Row("Replaces", "", False, MAP, "the dialog has the other leg's ids; one that is not valid there is answered 481"),
     Row("Reply-To", "", False, MASK, "the host becomes the leg's"),
     Row("Request-Disposition", "d", True, KEEP, "how proxies further on should route"),
     Row("Require", "", True, INTERSECT, "only what is bridged; the rest is refused with 420"),
@@ -166,7 +172,7 @@ TABLE: tuple[Row, ...] = (
     Row("Subscription-State", "", False, MASK, "state, time and reason cross; nothing else that it may say"),
     Row("Supported", "k", True, INTERSECT, "only what is bridged"),
     Row("Suppress-If-Match", "", False, KEEP, "the name of a notified state"),
-    Row("Target-Dialog", "", False, MAP, "a dialog of another leg"),
+    Row("Target-Dialog", "", False, MAP, "the dialog has the other leg's ids; one that is not known there is left out"),
     Row("Timestamp", "", False, DROP, "measures one hop"),
     Row("To", "t", False, OURS, "the leg's own tag; the host is masked"),
     Row("Trigger-Consent", "", True, DROP, "addresses of the far side (RFC 5360)"),

@@ -1,0 +1,270 @@
+"""INVITEs that we send of our own accord, to carry a transfer out (RFC 3725): on a leg that is up, or on a new one.
+
+Their 2xx may wait for its ACK until the other party has answered the offer in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from b2bua.call.hunt import Attempt, Hunt
+from b2bua.call.way import flow_of, take
+from b2bua.dialog.leg import Leg, Standing
+from b2bua.policy.routing import Go
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Flow
+from b2bua.sip.message import Headers, Request, Response
+from b2bua.sip.sdp import media_type
+from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.call import Call
+
+_HOPS = 70
+_MEDIA = re.compile(rb"^m=[^\r\n]+", re.M)
+_PORT = re.compile(rb"^(m=[^ ]+) [0-9/]+ ")
+
+Grant = Callable[[Leg], Headers]  # Malformed where the target may not be called
+
+
+class Inviter(Protocol):
+    """Who has an INVITE sent, and is told what becomes of it."""
+
+    def ringing(self, invite: OwnInvite, status: int) -> None:
+        """A 1xx other than 100."""
+
+    def accepted(self, invite: OwnInvite, response: Response) -> None:
+        """The first 2xx, whose ACK is owed: `acknowledge`, or `give_up`."""
+
+    def refused(self, invite: OwnInvite, status: int) -> None:
+        """There is no session: the peer's status, or ours."""
+
+
+class OwnInvite:
+    """An INVITE on a leg that is up."""
+
+    __slots__ = ("call", "leg", "told", "_client", "_accepted", "_acks", "_over", "_offer", "_granted", "_body")
+
+    def __init__(self, call: Call, leg: Leg, told: Inviter, granted: Headers | None = None, body: bytes = b"") -> None:
+        self.call = call
+        self.leg = leg
+        self.told = told
+        self._client: ClientTransaction | None = None
+        self._accepted = False
+        self._acks: dict[str, tuple[Leg, Request]] = {}  # by the tag of the 2xx
+        self._over = False
+        self._offer = b""  # of the 2xx, where ours had none
+        self._granted = granted
+        self._body = body
+
+    def send(self) -> None:
+        """Send it, also once more after a refusal; without a body the 2xx brings the offer."""
+        self._over = False
+        take(self.call.hall.wire, self.leg, self._go, self._lost)
+
+    def _go(self, flow: Flow) -> None:
+        if not self._over:
+            self.call.note(self.leg, True, "INVITE")
+            request = self.leg.request("INVITE", _HOPS, self._granted, self._body)
+            self._client = self.call.hall.wire.send(request, flow, self)
+
+    # What the peer says
+
+    def answered(self, transaction: ClientTransaction, response: Response) -> None:
+        """A response to our INVITE."""
+        status = response.status
+        if status >= 300:
+            self.call.note(self.leg, False, f"{status} INVITE")
+            self._refused(status)
+        elif status >= 200:
+            self._success(transaction, response)
+        elif status > 100 and not self._over:
+            self.told.ringing(self, status)
+
+    def _success(self, transaction: ClientTransaction, response: Response) -> None:
+        tag = response.to_tag
+        if tag in self._acks:  # the 2xx again: the same ACK again (S23)
+            self._transmit(*self._acks[tag])
+        elif self._over or (self._accepted and tag != self.leg.remote_tag):
+            self._unwanted(response)
+        elif not self._accepted:
+            self.call.note(self.leg, False, f"{response.status} INVITE")
+            self._accepted = True
+            self._note_offer(response)
+            try:
+                self._learn(response)
+            except Malformed as fault:
+                self.leg.remote_tag = tag
+                self.call.hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
+                self._end()
+                self.told.refused(self, 502)
+                return
+            self.told.accepted(self, response)
+
+    def _note_offer(self, response: Response) -> None:
+        if not self._body and media_type(response.first("Content-Type")) == "application/sdp":
+            self._offer = response.body
+
+    def _learn(self, response: Response) -> None:
+        self.leg.retarget(response.contact)
+
+    def _unwanted(self, response: Response) -> None:
+        """It was taken back too late."""
+        self._note_offer(response)
+        self._end()
+
+    def _refused(self, status: int) -> None:
+        if not self._over:
+            self._over = True
+            self.told.refused(self, status)
+
+    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
+        """Nobody answers."""
+        self._lost(status, reason)
+
+    def _lost(self, status: int, reason: str) -> None:
+        self._refused(status)
+
+    # What becomes of it
+
+    def acknowledge(self, granted: Headers | None = None, body: bytes = b"") -> None:
+        """The session is agreed: ACK, with the answer to the offer of the 2xx."""
+        self._acknowledge(self.leg, granted, body)
+
+    def _acknowledge(self, leg: Leg, granted: Headers | None = None, body: bytes = b"") -> None:
+        assert self._client is not None, "a 2xx answers our INVITE"
+        ack = leg.ack(self._client.request.cseq[0], granted, body)
+        self._acks[leg.remote_tag] = leg, ack
+        self.call.note(leg, True, "ACK")
+        self._transmit(leg, ack)
+
+    def _transmit(self, leg: Leg, ack: Request) -> None:
+        flow = flow_of(leg)
+        if flow is not None:
+            self.call.hall.wire.transmit(ack, flow)
+        else:
+            take(self.call.hall.wire, leg, lambda flow: self._transmit(leg, ack), lambda status, reason: None)
+
+    def give_up(self) -> None:
+        """It is not wanted any more: CANCEL, or ACK where it was accepted."""
+        if self._over:
+            return
+        self._over = True
+        if self._accepted:
+            self._end()
+        elif self._client is not None:
+            self.call.note(self.leg, True, "CANCEL")
+            self.call.hall.wire.cancel(self._client, {})
+
+    def _end(self) -> None:
+        """ACK a 2xx for which there is no session: an offer in it is answered, and nothing of it taken (RFC 3264 6)."""
+        self._over = True
+        if self.leg.remote_tag not in self._acks:
+            if self._offer:
+                self._acknowledge(self.leg, {"Content-Type": ["application/sdp"]}, self._declined())
+            else:
+                self._acknowledge(self.leg)
+
+    def _declined(self) -> bytes:
+        media = [_PORT.sub(rb"\1 0 ", found) for found in _MEDIA.findall(self._offer)]
+        lines = [b"v=0", b"o=- 0 0 IN IP4 0.0.0.0", b"s=-", b"c=IN IP4 0.0.0.0", b"t=0 0", *media, b""]
+        return self.leg.sdp.own(b"\r\n".join(lines))
+
+
+class OwnCall(OwnInvite):
+    """The INVITE of a new leg, to where policy says: target after target (S30), without an offer of ours.
+
+    `asked` is what policy is asked about; `shown` is the same as from the party that is to talk; `grant` says what of
+    it the target may read, once it is known which listener it leaves by. `leg` is that party's until there is one.
+    """
+
+    __slots__ = ("server", "_shown", "_grant", "_hunt")
+
+    def __init__(
+        self, call: Call, leg: Leg, told: Inviter, asked: ServerTransaction, shown: Request, grant: Grant
+    ) -> None:
+        super().__init__(call, leg, told)
+        self.server = asked  # for whoever decides; no peer waits for its answer
+        self._shown = shown
+        self._grant = grant
+        self._hunt: Hunt | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether it is decided where it goes."""
+        return self._hunt is not None or self._accepted or self._over
+
+    def refuse(self, status: int, why: str, reason: str = "") -> None:
+        """Policy said no."""
+        super()._refused(status)
+
+    def start(self, answer: Go) -> None:
+        """Policy said where to."""
+        if self._over:
+            return
+        hall = self.call.hall
+        self._hunt = Hunt(hall.wire, hall.journal, self._shown, answer, self._attempt, self._exhausted)
+        self._hunt.next()
+
+    def _attempt(self, attempt: Attempt) -> None:
+        if self._over:
+            return
+        hall, shown = self.call.hall, self._shown
+        leg = hall.far_leg(shown, attempt)
+        granted = self._grant(leg)
+        leg.flow = attempt.flow
+        self.leg = leg
+        self.call.note(leg, True, "INVITE")
+        request = leg.request("INVITE", hall.hops_left(shown), granted)
+        self._client = hall.wire.send(request, attempt.flow, self, hall.loop_key(shown))
+
+    def _exhausted(self, status: int, reason: str) -> None:
+        self._hunt = None
+        self._refused(status)
+
+    def _refused(self, status: int) -> None:
+        hunt = self._hunt
+        if status == 503 and hunt is not None and not self._over:
+            self._next(500, "the next hop answered 503")
+        else:
+            self._hunt = None
+            super()._refused(status)
+
+    def _lost(self, status: int, reason: str) -> None:
+        if self._hunt is None:
+            super()._refused(status)
+        elif not self._over:
+            self._next(status, reason)
+
+    def _next(self, status: int, reason: str) -> None:
+        hall = self.call.hall
+        assert self._hunt is not None and self.leg.flow is not None, "an attempt was made"
+        hall.wire.failed(self.leg.flow)
+        hall.journal.no_way(self._shown, f"{self.leg.flow}: {reason}")
+        self._hunt.next(status, reason)
+
+    def _learn(self, response: Response) -> None:
+        self._hunt = None
+        self.leg.formed(response)
+        self.leg.standing = Standing.CONFIRMED
+
+    def _unwanted(self, response: Response) -> None:
+        """A fork that answered second, or anybody after the CANCEL: ACK and BYE (S27, S28)."""
+        leg = self.leg
+        if leg.remote_tag and leg.remote_tag != response.to_tag:
+            assert leg.flow is not None, "an attempt was made"
+            leg = leg.fork(leg.remote_target, leg.flow, self.call.hall.wire.tokens)
+        try:
+            leg.formed(response)
+        except Malformed:
+            leg.remote_tag = response.to_tag
+        leg.standing = Standing.CONFIRMED
+        self._acknowledge(leg)
+        self.call.send_bye(leg)
+
+    def _end(self) -> None:
+        super()._end()
+        self.leg.standing = Standing.CONFIRMED
+        self.call.send_bye(self.leg)
