@@ -29,6 +29,7 @@ class Timed(SynchronousTestCase):
         far: Headers | None = None,
         configuration: str = QUIET,
         body: bytes | None = None,
+        ring: bool = False,
     ) -> None:
         """Alice calls with some headers, bob answers with others."""
         self.world = world = World(configuration)
@@ -36,6 +37,8 @@ class Timed(SynchronousTestCase):
         self.near = world.alice.invite(URI, headers=near, body=body)
         world.settle()
         self.far = world.bob.talk
+        if ring:
+            world.bob.says(180)
         world.bob.says(200, headers=far)
         world.settle()
 
@@ -110,7 +113,9 @@ class Agreeing(Timed):
 
     def test_required_by_the_caller(self) -> None:
         """`Require: timer` is fulfilled by us and does not cross."""
-        self.call({"Require": ["timer"], "Session-Expires": ["600"]})
+        self.call({"Require": ["timer"], "Session-Expires": ["600"]}, ring=True)
+        self.assertEqual(self.near.times("180 INVITE"), 1)
+        self.assertNotIn("RSeq", self.near.last("180 INVITE").headers)
         self.assertNotIn("Require", self.invite().headers)
         self.assertEqual(said(self.answer(), "Require"), "timer")
         self.over()

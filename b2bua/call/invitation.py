@@ -99,7 +99,7 @@ class Invitation(ABC):
     def _again(self, transaction: ClientTransaction, response: Response) -> bool:
         """Whether the far side has it once more: with the interval, or the extension, that it insists on."""
         far, hall, request = self.far, self.call.hall, transaction.request
-        if far is None or self.server.answered or self._tries == TRIES:
+        if far is None or self._tries == TRIES or not self.wanted():
             return False
         try:
             if not refresh.more(far, request, response):
@@ -113,6 +113,10 @@ class Invitation(ABC):
         key = "" if request.to_tag else hall.loop_key(self.server.request)
         self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
         return True
+
+    def wanted(self) -> bool:
+        """Whether an answer of the far side still counts."""
+        return not self.server.answered
 
     def succeeded(self, response: Response) -> None:
         """A 2xx that has nothing to wait for."""

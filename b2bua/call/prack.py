@@ -180,7 +180,8 @@ def refuse(call: Call, status: int, why: str) -> None:
     """The INVITE under way is refused, and the far side's cancelled."""
     if call.setup is not None:
         call.setup.abandon(status, why)
-    elif call.reinvitation is not None:
+    else:
+        assert call.reinvitation is not None, "an INVITE is under way"
         call.reinvitation.give_up(status)
 
 

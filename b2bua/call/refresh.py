@@ -13,7 +13,7 @@ from b2bua.call.offers import describes
 from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reliable import OPTION as RELIABLE
-from b2bua.dialog.session_timer import OPTION, Do, Input, SessionTimer, expires_of
+from b2bua.dialog.session_timer import OPTION, Do, SessionTimer, expires_of
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Message, Request, Response
@@ -211,9 +211,9 @@ class Refresh:
         self._done()
 
     def _gone(self, status: int) -> None:
+        """RFC 4028 10, RFC 5057 5: whatever was agreed meanwhile."""
         self._done()
-        if self._timer.step(Input.GONE) is Do.HANG_UP:
-            self.call.hang_up(f"a refresh of the session was answered {status}", EXPIRED)
+        self.call.hang_up(f"a refresh of the session was answered {status}", EXPIRED)
 
     def _done(self) -> None:
         if self.call.refreshing is self:

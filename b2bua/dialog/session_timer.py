@@ -40,7 +40,6 @@ class Input(Enum):
     DUE = auto()  # the time of a refresh, or of the end where the peer should have refreshed
     EXPIRED = auto()  # the interval has passed
     REFUSED = auto()  # our refresh was refused, and may be tried again
-    GONE = auto()  # 408 or 481 to our refresh (RFC 4028 10)
 
 
 class Do(Enum):
@@ -59,7 +58,7 @@ class Row(NamedTuple):
 
 
 _AGREED = {Input.OURS: Row(State.OURS), Input.THEIRS: Row(State.THEIRS), Input.NONE: Row(State.OFF)}
-_STAY = (Input.DUE, Input.EXPIRED, Input.REFUSED, Input.GONE)
+_STAY = (Input.DUE, Input.EXPIRED, Input.REFUSED)
 _END = Row(State.OVER, Do.HANG_UP)
 TABLE: Mapping[State, Mapping[Input, Row]] = {
     State.OFF: {**_AGREED, **{event: Row(State.OFF) for event in _STAY}},
@@ -68,21 +67,18 @@ TABLE: Mapping[State, Mapping[Input, Row]] = {
         Input.DUE: Row(State.REFRESHING, Do.REFRESH),
         Input.EXPIRED: _END,
         Input.REFUSED: Row(State.OURS),
-        Input.GONE: Row(State.OURS),
     },
     State.REFRESHING: {
         **_AGREED,
         Input.DUE: Row(State.REFRESHING),
         Input.EXPIRED: _END,
         Input.REFUSED: Row(State.OURS),
-        Input.GONE: _END,
     },
     State.THEIRS: {
         **_AGREED,
         Input.DUE: _END,
         Input.EXPIRED: _END,
         Input.REFUSED: Row(State.THEIRS),
-        Input.GONE: Row(State.THEIRS),
     },
     State.OVER: {event: Row(State.OVER) for event in Input},
 }
