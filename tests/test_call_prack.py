@@ -104,6 +104,11 @@ class EndToEnd(Provisionals):
         self.world.bob.says(200, to="PRACK")
         self.world.settle()
         self.assertEqual(self.talk.times("200 PRACK"), 1)
+        self.world.bob.says(200, b"", to="INVITE")
+        self.world.settle()
+        self.talk.ask("INVITE", headers={"Supported": ["timer"]})
+        self.world.settle()
+        self.assertEqual(self.got("INVITE").headers["Supported"], ["timer"])  # who requires it no more has it no more
 
     def test_late_offer(self) -> None:
         """RFC 3262 5: the offer in the 183, the answer in the PRACK; nothing in 2xx and ACK."""
@@ -403,6 +408,20 @@ class OneSideOnly(Provisionals):
         self.world.bob.says(200, to="PRACK")
         self.world.bob.says(200, b"", to="INVITE")
         self.world.settle()
+        self.hang_up()
+
+    def test_the_far_side_insists_inside_the_call(self) -> None:
+        """The same for a re-INVITE."""
+        self.begin()
+        self.world.bob.says(200)
+        self.world.settle()
+        self.talk.reinvite()
+        self.world.bob.says(421, headers=REQUIRED, to="INVITE")
+        self.world.settle()
+        self.assertEqual(self.got("INVITE").headers["Supported"], ["timer", "100rel"])
+        self.world.bob.says(200, to="INVITE")
+        self.world.settle()
+        self.assertEqual(self.talk.times("200 INVITE"), 2)
         self.hang_up()
 
     def test_the_far_side_insists_in_vain(self) -> None:

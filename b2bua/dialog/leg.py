@@ -124,7 +124,7 @@ class Leg:
         """A request of ours that was refused, once more under the next number, as this leg says it by now."""
         self.local_cseq += 1
         headers = {**request.headers, "CSeq": [f"{self.local_cseq} {request.method}"]}
-        self._extend(request.method, headers)
+        self._extend(request.method, headers, self.options)
         return Request(request.method, request.uri_text, headers, request.body)
 
     def ack(self, cseq: int, granted: Headers | None = None, body: bytes = b"") -> Request:
@@ -152,15 +152,15 @@ class Leg:
         if granted:
             headers.update(granted)
         if self.timer is not None or self.options:
-            self._extend(method, headers)
+            self._extend(method, headers, () if self.remote_tag else self.options)
         return Request(method, uri, headers, body)
 
-    def _extend(self, method: str, headers: Headers) -> None:
+    def _extend(self, method: str, headers: Headers, options: tuple[str, ...]) -> None:
         """What a request says of the extensions that are each leg's own affair."""
         if self.timer is not None and method in REFRESHES:
             self.timer.ask(headers)
         if method == "INVITE":
-            for option in self.options:
+            for option in options:
                 add_option(headers, "Supported", option)
 
     def response(
