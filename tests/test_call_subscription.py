@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -800,6 +802,75 @@ class OnBadWires(Subscribing):
         seconds = int(request.first("Expires") or 0)
         dialog.respond(request, 200, headers=accepted(seconds))
         dialog.notify(MWI, f"active;expires={seconds}" if seconds else "terminated;reason=timeout")
+
+
+class AtAnyMoment(SynchronousTestCase):
+    """Whatever both sides do, on bad wires: no exception of ours, and nothing is left (RFC 6665, RFC 5057)."""
+
+    def test_nothing_is_left(self) -> None:
+        """Random runs: subscriptions and REFERs, in calls and outside, refreshed, notified, refused, forgotten."""
+        for seed in range(40):
+            world, die = World(seed=seed), Random(seed)
+            world.wires.shake(0.15, 0.15, 1.0)
+            for phone in (world.alice, world.bob):
+                phone.asked = partial(self.answer, die)
+            for _ in range(40):
+                self.step(world, die)
+                world.wait(die.random() * 8)
+            world.alice.mute = world.bob.mute = False
+            for call in world.hall.book:
+                call.hang_up("by hand")
+            self.assertEqual(self.flushLoggedErrors(), [], seed)
+            world.wait(3700)  # an hour for those of which nobody said how long
+            self.assertEqual(self.flushLoggedErrors(), [], seed)
+            try:
+                world.quiet()
+            except AssertionError as left:
+                self.fail(f"seed {seed}: {left}")
+            self.assertNotIn("crashed", "".join(world.journal.lines))
+
+    def answer(self, die: Random, dialog: Dialog, request: Request) -> None:
+        """Some answer, soon or never; a notifier may fork, and tell before it answers."""
+        if die.random() < 0.1:
+            return
+        body = dialog.sdp_for(request.body) if request.method == "INVITE" else b""
+        more = {"Content-Type": ["application/sdp"]} if body else {}
+        if request.method in ("SUBSCRIBE", "REFER"):
+            more = accepted(die.choice((0, 20, 60)))
+            for device in (dialog, dialog.phone.fork(dialog)) if die.random() < 0.3 else (dialog,):  # type: ignore[attr-defined]
+                self.notify(die, device, request)
+        status = die.choice((200, 200, 200, 200, 202, 481, 500, 489, 503))
+        if die.random() < 0.1 and request.method == "REFER":
+            more = {"Refer-Sub": ["false"]}
+        dialog.respond(request, status, body if status < 300 else b"", more if status < 300 else None)
+
+    def notify(self, die: Random, dialog: Dialog, request: Request) -> None:
+        """Tell what was asked for, or something else."""
+        event = request.first("Event") or die.choice(("refer", f"refer;id={request.cseq[0]}"))
+        state = die.choice(("active;expires=60", "active;expires=5", "pending", "terminated;reason=giveup", "active"))
+        dialog.notify(event if die.random() < 0.9 else "else", state)
+
+    def step(self, world: World, die: Random) -> None:
+        """One thing that happens."""
+        phone, other = die.sample((world.alice, world.bob), 2)
+        uri, event = f"sip:{other.user}@biloxi.example", die.choice(("presence", "dialog;id=1", MWI))
+        what = die.choice(("subscribe", "subscribe", "refer", "call", "again", "again", "tell", "tell", "bye", "mute"))
+        dialog = die.choice(phone.dialogs) if phone.dialogs else None
+        if what == "subscribe":
+            phone.subscribe(uri, event, die.choice((0, 30, 60)))
+        elif what == "refer":
+            phone.refer(uri, "<sip:carol@chicago.example>")
+        elif what == "call":
+            phone.invite(uri)
+        elif what == "mute":
+            phone.mute = not phone.mute and die.random() < 0.3
+        elif dialog is not None and dialog.remote_tag:
+            if what == "again":
+                dialog.subscribe(event, die.choice((0, 30, 60)))
+            elif what == "tell":
+                dialog.notify(event, die.choice(("active;expires=30", "terminated")))
+            else:
+                dialog.bye()
 
 
 class Referring(Subscribing):
