@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.subscription import FORKS
 from b2bua.call.usages import LONGEST
 from b2bua.ops.phone import Dialog
+from b2bua.policy.routing import Go
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.uri import parse_uri
 from tests.world import TWO_SIDES, World
@@ -701,6 +703,27 @@ class Refused(Subscribing):
         world.quiet()
         self.world.hall.draining = True
         self.assertEqual(self.asked({"Event": [MWI]}), 503)
+
+    def test_a_script_decides(self) -> None:
+        """The operator's script is asked first, as for a call: slowly, or never (500); its answer is taken."""
+        script = (
+            "from twisted.internet.defer import Deferred\nfrom b2bua.policy.routing import Go\nbox = []\n"
+            "async def route(request, listeners):\n    box.append(Deferred())\n    return await box[-1]\n"
+        )
+        self.world = world = World('policy = "policy.py"\n' + TWO_SIDES, {"policy.py": script})
+        made = world.configuration.script
+        assert made is not None
+        box: list[Deferred[Go]] = made._route.__globals__["box"]
+        first = world.alice.subscribe(URI, MWI, 60)
+        world.wait(33)
+        second = world.alice.subscribe(URI, MWI, 60)
+        world.settle()
+        for asked in box:
+            asked.callback(Go("sip:10.0.0.20;transport=udp", "private"))
+        world.bob.says(489)
+        world.settle()
+        self.assertEqual((first.times("500 SUBSCRIBE"), second.times("489 SUBSCRIBE")), (1, 1))
+        self.gone()
 
 
 class Hunting(Subscribing):

@@ -238,8 +238,7 @@ class Subscription:
         self.refuse(status, reason)
 
     def _respond(self, response: Response) -> None:
-        if not self.server.answered:
-            self.hall.wire.respond(self.server, response)
+        self.hall.wire.respond(self.server, response)
 
     # Dialogs
 

@@ -24,8 +24,8 @@ def subscription_rows(book: Book, now: float) -> Iterator[Row]:
         if not each.dialogs:
             yield each.id, _named(each.event), each.subscriber, each.notifier, "", "", age
     for call in book:
-        for usage in call.usages or ():
-            if call.far is not None:
+        if call.far is not None:
+            for usage in call.usages or ():
                 yield _row(call.id, usage, call.near, call.far, now, span(now - call.created))
 
 
