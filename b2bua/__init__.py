@@ -21,8 +21,9 @@ One INVITE, in and out:
    `Hall._decided` the rules (`policy.routing.decide`), where to.
 4. `Hunt.next` takes the first target: its address (`Switchboard.locate`, RFC 3263), then the listener that reaches it
    (`policy.interface.Interfaces.choose`).
-5. `Setup._attempt` makes the far leg (`Hall.far_leg`), asks what may cross (`Hall.across`: the hiding table, and the
-   body as the leg says it), and the leg builds its own INVITE (`Leg.request`): fresh Call-ID, tag, CSeq, Contact.
+5. `Setup._attempt` makes the far leg (`Hall.far_leg`), asks what may cross (`Hall.across`: of the headers by the hiding
+   table, of the body by its kind in `policy.bodies`), and the leg builds its own INVITE (`Leg.request`): fresh
+   Call-ID, tag, CSeq, Contact.
 6. `Switchboard.send` writes the Via, opens the client transaction and puts the bytes on the wire.
 
 The answer comes the same way: `Switchboard._response`, the client machine's PASS in `Switchboard._perform`,

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.sipfrag import LINGER
+from b2bua.call.news import LINGER
 from b2bua.policy.hiding import CROSSINGS
 from b2bua.sip.headers import TABLE, Verdict
 from b2bua.sip.listener import Flow

@@ -133,7 +133,8 @@ class Passing(SynchronousTestCase):
         self.assertIn(b"\x00\x01\xff", request.body)
         self.assertNotIn(b"192.0.2.20", request.body)
         self.assertNotIn("Content-ID", request.headers)
-        for name in ("Content-Type", "Content-Disposition", "Content-Language", "MIME-Version"):
+        self.assertRegex(request.headers["Content-Type"][0], "^multipart/mixed;boundary=.{10,}$")
+        for name in ("Content-Disposition", "Content-Language", "MIME-Version"):
             self.assertEqual(request.headers[name], headers[name])
         binary = bytes(range(256))
         world.alice.ask("MESSAGE", URI, None, binary, {"Content-Type": ["application/octet-stream"]})

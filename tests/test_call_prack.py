@@ -418,7 +418,7 @@ class OneSideOnly(Provisionals):
         self.talk.reinvite()
         self.world.bob.says(421, headers=REQUIRED, to="INVITE")
         self.world.settle()
-        self.assertEqual(self.got("INVITE").headers["Supported"], ["timer", "100rel"])
+        self.assertEqual(self.got("INVITE").headers["Supported"], ["replaces, timer", "100rel"])
         self.world.bob.says(200, to="INVITE")
         self.world.settle()
         self.assertEqual(self.talk.times("200 INVITE"), 2)

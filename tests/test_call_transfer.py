@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.sipfrag import LINGER
+from b2bua.call.news import LINGER
 from b2bua.call.usages import AT_ONCE, DURATION, LONGEST
 from b2bua.sip.message import Request, Response
 from tests.test_call_leaks import addresses, ids

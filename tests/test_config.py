@@ -13,6 +13,7 @@ from b2bua.config.cautions import media_caution
 from b2bua.net.certificates import KeyPair, ServerFiles
 from b2bua.net.development import make_development_certificate
 from b2bua.net.devices import Devices
+from b2bua.policy.body import Exceptions
 from b2bua.policy.routing import Go, Reject, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed, parse_host_port
@@ -188,7 +189,7 @@ class TestFile(ConfigCase):
             "[[listener]]": "name zone transport address device family index port advertise aliases force_rport "
             "certificate key client_certificate client_ca certificates",
             "[[route]]": "name to send_from reject reason method user domain zone listener network header",
-            "[[hiding]]": "from to keep drop",
+            "[[hiding]]": "from to keep drop keep_bodies drop_bodies keep_location",
             "[timers]": "t1 t2 t4",
             "[call]": "max_duration ring_timeout probe session_expires min_se",
             "[tls]": "ca verify",
@@ -972,6 +973,35 @@ class TestRest(ConfigCase):
         self.assertEqual(tables["public", "private"].explain("Subject"), (False, "the configuration drops it"))
         self.assertFalse(tables["private", "public"].explain("x-account")[0])
         self.assertTrue(tables["private", "private"].explain("Subject")[0])
+
+    def test_hiding_of_bodies(self) -> None:
+        """Which bodies cross between two zones, whatever is in them; their types in any case (RFC 2045 5.1)."""
+        text = '[[hiding]]\nfrom = "public"\nto = "private"\nkeep_bodies = ["Application/X"]\n'
+        text += 'drop_bodies = ["*/*", "application/isup"]\nkeep_location = true\n'
+        tables = self.load(BASE + text).hiding_tables()
+        told = Exceptions(frozenset({"application/x"}), frozenset({"*/*", "application/isup"}), True)
+        self.assertEqual(tables["public", "private"].bodies, told)
+        self.assertEqual(tables["private", "public"].bodies, Exceptions())
+        session = "can be neither kept nor dropped: each leg says its own session in it"
+        text = '[[hiding]]\nfrom = "public"\nto = "private"\nkeep_bodies = ["x", "Application/SDP", "a/b", "image/*"]\n'
+        text += 'drop_bodies = ["multipart/mixed", "a/b", 1]\nkeep_location = 1\n'
+        self.assertCountEqual(
+            self.mistakes(BASE + text + text.replace('", 1]', '"]').replace('to = "private"', 'to = "public"')),
+            [
+                'hiding[1].drop_bodies = ["multipart/mixed", "a/b", 1]: must be a list of media types: '
+                '["application/isup"]',
+                'hiding[1].keep_bodies = "Application/SDP": application/sdp ' + session,
+                'hiding[1].keep_bodies = "image/*": image/* cannot be kept: only one type at a time can',
+                "hiding[1].keep_bodies = \"x\": 'x' is not a media type in lower case",
+                "hiding[1].keep_location = 1: must be true or false",
+                'hiding[2].drop_bodies = "a/b": a/b is both kept and dropped',
+                'hiding[2].drop_bodies = "multipart/mixed": multipart/mixed ' + session,
+                'hiding[2].keep_bodies = "Application/SDP": application/sdp ' + session,
+                'hiding[2].keep_bodies = "image/*": image/* cannot be kept: only one type at a time can',
+                "hiding[2].keep_bodies = \"x\": 'x' is not a media type in lower case",
+                "hiding[2].keep_location = 1: must be true or false",
+            ],
+        )
 
     def test_hiding_mistakes(self) -> None:
         """Zones, headers that the legs write themselves, and contradictions."""

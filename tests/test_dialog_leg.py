@@ -117,16 +117,12 @@ class Building(LegCase):
         self.assertNotIn("Record-Route", answer.headers)
         self.assertEqual((answer.to_tag, answer.reason, answer.headers["Allow"]), ("ours", "Fine", ["INFO"]))
 
-    def test_bodies(self) -> None:
-        """S44: SDP becomes the leg's own; anything else, and what has no type, crosses whole."""
+    def test_sessions(self) -> None:
+        """S44: a session description becomes the leg's own."""
         leg = self.far()
-        sdp = b"v=0\r\no=x 1 1 IN IP4 192.0.2.9\r\ns=x\r\nt=0 0\r\n"
-        typed = Request("INVITE", "sip:b", {"Content-Type": ["application/sdp"]}, sdp)
-        self.assertIn(b"IN IP4 10.0.0.1\r\ns=-\r\n", leg.body_of(typed))
-        self.assertEqual(leg.body_of(Request("INVITE", "sip:b", {}, sdp)), sdp)
-        self.assertEqual(leg.body_of(Request("INVITE", "sip:b", {})), b"")
-        typed.body = b"v=0"
-        self.assertRaises(Malformed, leg.body_of, typed)
+        said = leg.sdp.own(b"v=0\r\no=x 1 1 IN IP4 192.0.2.9\r\ns=x\r\nt=0 0\r\n")
+        self.assertIn(b"IN IP4 10.0.0.1\r\ns=-\r\n", said)
+        self.assertRaises(Malformed, leg.sdp.own, b"v=0")
 
 
 class Learning(LegCase):
@@ -180,7 +176,7 @@ class Learning(LegCase):
         """S28: the same as the first but for what is the peer's; its counters and versions are its own from then on."""
         leg = self.far()
         leg.request("INVITE", 70)
-        leg.body_of(Request("INVITE", "sip:b", {"Content-Type": ["application/sdp"]}, b"v=0\r\ns=x\r\n"))
+        leg.sdp.own(b"v=0\r\ns=x\r\n")
         leg.formed(response(Contact=["<sip:bob@10.0.0.20:5060>"], Record_Route=["<sip:10.0.0.9;lr>"]))
         fork = leg.fork(parse_uri("sip:bob@10.0.0.20"), FLOW, self.tokens)
         for name in ("call_id", "local_tag", "contact", "local", "remote", "local_cseq"):

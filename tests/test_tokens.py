@@ -46,6 +46,16 @@ class TestTokens(SynchronousTestCase):
         tokens = Tokens(Random(1).randbytes)
         self.assertEqual({tokens.below(10) for _ in range(1000)}, set(range(10)))
 
+    def test_aliases(self) -> None:
+        """S16, S38: the same word for the same text, which is in no way in it; another bridge has other words."""
+        tokens = Tokens(Random(1).randbytes)
+        words = [tokens.alias(text) for text in ("call@10.0.0.1", "call@10.0.0.2", "", "\udcff", "a" * 100000)]
+        self.assertEqual(len(set(words)), 5)
+        for word in words:
+            self.assertRegex(word, "^i[0-9a-f]{20}$")
+        self.assertEqual(tokens.alias("call@10.0.0.1"), words[0])
+        self.assertNotEqual(Tokens(Random(2).randbytes).alias("call@10.0.0.1"), words[0])
+
     def test_branches(self) -> None:
         """RFC 3261 8.1.1.7: the magic cookie and a token; with and without a mark they look the same."""
         tokens = Tokens(Random(1).randbytes)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from b2bua.call import refresh
+from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.hunt import Attempt
@@ -16,7 +17,6 @@ from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.passing import Passing
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
-from b2bua.call.sipfrag import status_line
 from b2bua.call.subscription import SUBSCRIBING, Subscription
 from b2bua.call.transfer import not_for_transfer
 from b2bua.call.wire import Journal, Wire
@@ -270,17 +270,20 @@ class Hall:
 
         Malformed for a session description that cannot be read.
         """
-        try:
-            body = target.body_of(message)
-            if body and message.headers["Content-Type"][0] != "application/sdp":
-                body = status_line(body, message.headers["Content-Type"][0])
-        except Malformed as fault:
-            hop = source.next_hop
-            self.journal.fault(
-                source.source or source.flow or Flow(source.listener, hop.host, hop.port or 0), fault, "a body"
-            )
-            raise
         hiding = self._hidings[source.listener.zone, target.listener.zone]
+        granted, body = self._granted(hiding, source, target, message), message.body
+        if not body:
+            return granted, body
+        try:
+            if message.headers.get("Content-Type") == ONLY_SDP:
+                return granted, target.sdp.own(body)
+            return Across(self, hiding, source, target, granted).carried(message)
+        except Malformed as fault:
+            self.journal.fault(came_from(source), fault, "a body")
+            raise
+
+    def _granted(self, hiding: Hiding, source: Leg, target: Leg, message: Request | Response) -> Headers:
+        """The headers that cross."""
         if isinstance(message, Request) and not NAMING.isdisjoint(message.headers):
             granted = self._naming(hiding, source, target, message)
         else:
@@ -288,7 +291,7 @@ class Hall:
         if source.barred or target.barred:
             source.barred = target.barred = True
             not_for_transfer(granted)
-        return granted, body
+        return granted
 
     def _naming(self, hiding: Hiding, source: Leg, target: Leg, request: Request) -> Headers:
         """The headers of a request that names a dialog. Malformed for an INVITE that names one of elsewhere."""

@@ -16,7 +16,7 @@ from b2bua.policy.routing import Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.sdp import media_type
+from b2bua.sip.multipart import media_type
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from b2bua.dialog.session_timer import OPTION, Do, SessionTimer, expires_of
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Message, Request, Response
+from b2bua.sip.sdp import SDP
 from b2bua.transaction.transaction import ClientTransaction
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Refresh:
         self.call = call
         self.leg = leg
         self._timer = leg.timer
-        self._method = "UPDATE" if self._timer.updates or not self._timer.session[1] else "INVITE"
+        self._method = "UPDATE" if self._timer.updates or not self._timer.session else "INVITE"
         self._ack: Request | None = None
 
     def start(self) -> None:
@@ -132,13 +133,11 @@ class Refresh:
         take(self.call.hall.wire, self.leg, self._go, self._lost)
 
     def _go(self, flow: Flow) -> None:
-        hall, (kind, body) = self.call.hall, self._timer.session
+        hall, body = self.call.hall, b""
         headers: Headers = {"Allow": [hall.ALLOW]}
         if self._method == "INVITE":
-            headers["Content-Type"] = [kind]
-            body = self.leg.sdp.own(body, kind)
-        else:
-            body = b""
+            headers["Content-Type"] = [SDP]
+            body = self.leg.sdp.own(self._timer.session)
         self.call.note(self.leg, True, self._method)
         hall.wire.send(self.leg.request(self._method, 70, headers, body), flow, self)
 
@@ -176,7 +175,7 @@ class Refresh:
             self._gone(status)
         elif status == 491:
             self._later(self._glare())
-        elif status in _NO_UPDATE and self._method == "UPDATE" and timer.session[1]:
+        elif status in _NO_UPDATE and self._method == "UPDATE" and timer.session:
             timer.updates = False
             self._later(_BUSY)
         elif status == 422 and self._learned(response):

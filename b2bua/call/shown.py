@@ -40,20 +40,24 @@ def callee(request: Request, uri: Uri, zone: Zone) -> str:
     return _shown(request.to, "" if "To" in zone.keep_hosts else bracketed(uri.host))
 
 
+def masked(uri: Uri, host: str) -> str:
+    """A SIP or tel URI with `host` for its own; of the rest the user is left."""
+    if uri.host.lower() == _NOBODYS:
+        return f"{uri.scheme}:{uri.user}@{_NOBODYS}"
+    if uri.scheme == "tel":
+        return f"tel:{_number(uri)}"
+    user = _user(uri)
+    text = f"{'sips' if uri.secure else 'sip'}:{user}{'@' if user else ''}{host}"
+    return f"{text};user=phone" if uri.params.get("user") == "phone" else text
+
+
 def _shown(address: Address, host: str) -> str:
     """An address with `host` for its own; with its own where that is empty."""
     uri = address.uri
-    if uri.host.lower() == _NOBODYS:
-        text = f"{uri.scheme}:{uri.user}@{_NOBODYS}"
-    elif not host:
-        text = str(Uri(uri.scheme, uri.user, uri.host, uri.port, uri.params, opaque=uri.opaque))
-    elif uri.scheme == "tel":
-        text = f"tel:{_number(uri)}"
+    if host or uri.host.lower() == _NOBODYS:
+        text = masked(uri, host)
     else:
-        user = _user(uri)
-        text = f"{'sips' if uri.secure else 'sip'}:{user}{'@' if user else ''}{host}"
-        if uri.params.get("user") == "phone":
-            text += ";user=phone"
+        text = str(Uri(uri.scheme, uri.user, uri.host, uri.port, uri.params, opaque=uri.opaque))
     display = address.display
     if not display.isprintable():
         display = "".join([each if each.isprintable() else " " for each in display])

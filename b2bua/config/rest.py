@@ -155,6 +155,11 @@ def read_hiding(reading: Reading, zones: dict[str, Zone]) -> tuple[Override, ...
             _check_header(reading, f"{key}.keep", header, keep=frozenset({header}))
         for header in sorted(value.drop):
             _check_header(reading, f"{key}.drop", header, keep=value.keep & {header}, drop=frozenset({header}))
+        for body in sorted(value.keep_bodies):
+            _check_body(reading, f"{key}.keep_bodies", body, Override(keep_bodies=frozenset({body})))
+        for body in sorted(value.drop_bodies):
+            twice = frozenset({body}) & value.keep_bodies
+            _check_body(reading, f"{key}.drop_bodies", body, Override(keep_bodies=twice, drop_bodies=frozenset({body})))
         pair = value.source, value.target
         if {"from", "to"} <= entry.fine and pair in overrides:
             reading.wrong(key, NOTHING, f"another [[hiding]] is from {value.source} to {value.target}: make them one")
@@ -170,6 +175,13 @@ def _check_header(
         Hiding(anywhere, anywhere, keep, drop)
     except ValueError as fault:
         reading.wrong(key, header, str(fault))
+
+
+def _check_body(reading: Reading, key: str, body: str, value: Override) -> None:
+    try:
+        value.bodies()
+    except ValueError as fault:
+        reading.wrong(key, body, str(fault))
 
 
 def read_manhole(reading: Reading, listeners: tuple[Listener, ...]) -> Manhole | None:

@@ -11,6 +11,7 @@ from msgspec import Meta
 from b2bua.call.limits import Limits
 from b2bua.config.reading import File, Flag, Section, Text
 from b2bua.net.certificates import SYSTEM, ServerFiles
+from b2bua.policy.body import Exceptions
 from b2bua.policy.hiding import Hiding
 from b2bua.policy.mistakes import Mistake
 from b2bua.policy.routing import Rule
@@ -21,16 +22,32 @@ from b2bua.transaction.timers import Timers
 
 PortOrNone = Annotated[int, Meta(ge=0, le=65535, description="must be a port, or 0 for none")]
 HeaderNames = Annotated[frozenset[str], Meta(description='must be a list of header names: ["X-Account"]')]
+MediaTypes = Annotated[frozenset[str], Meta(description='must be a list of media types: ["application/isup"]')]
 
 
 class Override(Section, frozen=True, rename={"source": "from", "target": "to"}):
-    """One [[hiding]]: from zone `source` to zone `target` these headers cross, or do not, whatever the table says."""
+    """One [[hiding]]: from zone `source` to zone `target` these cross, or do not, whatever the table says.
+
+    `keep` and `drop` name headers, `keep_bodies` and `drop_bodies` media types; `keep_location`: where somebody is too.
+    """
 
     required: ClassVar = ("from", "to")
     source: Text = ""
     target: Text = ""
     keep: HeaderNames = frozenset()
     drop: HeaderNames = frozenset()
+    keep_bodies: MediaTypes = frozenset()
+    drop_bodies: MediaTypes = frozenset()
+    keep_location: Flag = False
+
+    def bodies(self) -> Exceptions:
+        """What it says of bodies; ValueError for what cannot be."""
+        return Exceptions(_lower(self.keep_bodies), _lower(self.drop_bodies), self.keep_location)
+
+
+def _lower(kinds: frozenset[str]) -> frozenset[str]:
+    """Media types do not heed case (RFC 2045 5.1)."""
+    return frozenset(kind.lower() for kind in kinds)
 
 
 class TlsOutwards(Section, frozen=True):
@@ -94,5 +111,5 @@ class Configuration:
             for target in self.zones.values():
                 pair = source.name, target.name
                 override = overrides.get(pair, Override())
-                tables[pair] = Hiding(source, target, override.keep, override.drop)
+                tables[pair] = Hiding(source, target, override.keep, override.drop, override.bodies())
         return tables

@@ -14,7 +14,7 @@ from b2bua.dialog.session_timer import REFRESHES, SessionTimer, add_option
 from b2bua.sip.address import Address
 from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.sip.listener import Flow, Listener
-from b2bua.sip.message import Headers, Message, Request, Response
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.sdp import OwnedSdp
 from b2bua.sip.status import reason_of
 from b2bua.sip.tokens import Tokens
@@ -183,17 +183,6 @@ class Leg:
         if self.timer is not None and 200 <= status < 300 and request.method in REFRESHES:
             self.timer.answer(request, headers)
         return Response(status, reason or reason_of(status), headers, body)
-
-    def body_of(self, message: Message) -> bytes:
-        """The far side's body as this leg says it: a session description becomes the leg's own (S44).
-
-        Malformed for a session description that cannot be read.
-        """
-        body = message.body
-        if not body:
-            return body
-        values = message.headers.get("Content-Type")
-        return self.sdp.own(body, values[0]) if values else body
 
     # Where it goes
 

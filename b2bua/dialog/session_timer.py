@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from b2bua.sip.grammar import digits, parse_params
 from b2bua.sip.message import Headers, Message, Request, Response
-from b2bua.sip.sdp import describes
+from b2bua.sip.sdp import description
 
 OPTION = "timer"
 LEAST = 90  # seconds: RFC 4028 4
@@ -108,7 +108,7 @@ class SessionTimer:
         self.seconds = 0
         self.ours = False
         self.updates = False
-        self.session = "", b""
+        self.session = b""
         self.due = self.expires = 0.0
 
     def another(self) -> SessionTimer:
@@ -200,8 +200,7 @@ class SessionTimer:
 
     def keep(self, message: Message) -> None:
         """A message of ours that was agreed on: its session description is the one that a refresh says again."""
-        if message.body and describes(kind := message.first("Content-Type")):
-            self.session = kind, message.body
+        self.session = description(message.body, message.first("Content-Type")) or self.session
 
 
 def expires_of(message: Message) -> SessionExpires | None:

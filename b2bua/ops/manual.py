@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from b2bua.policy.bodies import KINDS
+from b2bua.policy.body import NEVER
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.hiding import OF_THE_BODY
 from b2bua.sip.headers import TABLE, Verdict
@@ -86,7 +88,52 @@ of its own; the lines
 and
 .Li p=
 do not cross, neither alone nor in a part of a multipart body.
-Every other line crosses as it is, with the addresses of the media."""
+Every other line crosses as it is, with the addresses of the media.
+.Ss Other bodies
+A body of a type in this table is written anew, and only what its kind knows is in it: an element, an attribute or a
+line that nobody thought of is not there.
+The hosts of URIs become that of the leg, except in addresses-of-record towards a zone whose
+.Ic keep_hosts
+names From and To.
+Call-IDs and tags become those of the same dialog on the other side, or are left out.
+A text that people read crosses unless it might name a host.
+.Pp
+XML with a document type or entities is not read, nor is what is too long or too deep.
+A body that cannot be read is left out, with one line in the log, and the message leaves without it."""
+
+_PARTS = """\
+.Ss Bodies of several parts
+Each part crosses as it would alone, and one that does not cross leaves the others.
+Of a part's headers only those that say what it is cross.
+Boundaries are the leg's own, and what stands before the first and after the last is dropped.
+Content-ID gets the leg's host too, and what refers to it in the same body with it; it stays as it is where a header
+that the configuration keeps, or a part that is not read, speaks of it.
+No more than 16 parts, and bodies within each other no deeper than 3, are carried: a request with more is refused.
+.Ss Types that nobody knows
+A body of any other type crosses as it is, without those parameters of Content-Type that might name a host.
+The configuration has the last word, by type, for a pair of zones in that direction:
+.Bd -literal -offset indent
+[[hiding]]
+from = "private"
+to = "public"
+drop_bodies = ["*/*", "application/isup"]
+keep_bodies = ["application/vnd.example.call+xml"]
+keep_location = true
+.Ed
+.Pp
+A type in
+.Ic keep_bodies
+crosses as it came, whatever is in it.
+In
+.Ic drop_bodies
+a type by its name does not cross;
+.Ql */*
+and
+.Ql application/*
+stand for all types that are neither in the tables here nor kept.
+.Ic keep_location
+lets pass where somebody is (RFC 4119): coordinates and civic addresses.
+Session descriptions and bodies of several parts are always carried as described above."""
 
 
 def page() -> str:
@@ -103,9 +150,18 @@ def page() -> str:
         "A request that requires another one is answered 420.\n" + table(OPTION_TAGS.items(), ("record-aware", "")),
         _PRIVACY,
         _BODIES,
+        table(body_rows(), (max(KINDS, key=len), "")),
+        _PARTS,
+        ".Pp\nThese do not cross unless they are kept, as they carry what cannot be translated:\n"
+        + table(NEVER.items(), (max(NEVER, key=len), "")),
         ".Sh SEE ALSO\n.Xr b2bua-policy 5 ,\n.Xr b2bua.toml 5 ,\n.Xr b2bua 8",
     ]
     return "\n".join(parts) + "\n"
+
+
+def body_rows() -> list[tuple[str, str]]:
+    """The media types that have a kind, and what becomes of them."""
+    return [(name, kind.why) for name, kind in sorted(KINDS.items())]
 
 
 def header_table() -> str:

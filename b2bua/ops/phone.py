@@ -72,7 +72,7 @@ class Phone:
         dialog = self._dialog(uri, flow)
         self.dialogs.append(dialog)
         body = dialog.sdp() if body is None else body
-        dialog.ask("INVITE", body, {**(headers or {}), **(of_type("application/sdp") if body else {})})
+        dialog.ask("INVITE", body, {**(of_type("application/sdp") if body else {}), **(headers or {})})
         return dialog
 
     def subscribe(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from b2bua.policy import crossing
+from b2bua.policy.body import NO_EXCEPTIONS, Exceptions
 from b2bua.policy.crossing import METHODS, OPTION_TAGS, Crossing
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed, is_token
@@ -71,16 +72,23 @@ class Hiding:
     """What may cross from one zone to another. Made once for each pair and then only read.
 
     `keep` names headers that cross as they are whatever the table says, in the spelling that is to be sent; `drop`
-    names headers that do not cross. ValueError for names that are none, or that the configuration has no say in.
+    names headers that do not cross; `bodies` says the same of bodies. ValueError for names that are none, or that the
+    configuration has no say in.
     """
 
-    __slots__ = ("source", "target", "_keep", "_drop", "_with_body", "_without_body", "_naming", "_signs")
+    __slots__ = ("source", "target", "bodies", "_keep", "_drop", "_with_body", "_without_body", "_naming", "_signs")
 
     def __init__(
-        self, source: Zone, target: Zone, keep: frozenset[str] = frozenset(), drop: frozenset[str] = frozenset()
+        self,
+        source: Zone,
+        target: Zone,
+        keep: frozenset[str] = frozenset(),
+        drop: frozenset[str] = frozenset(),
+        bodies: Exceptions = NO_EXCEPTIONS,
     ) -> None:
         self.source = source
         self.target = target
+        self.bodies = bodies
         self._keep = {canonical(name): _spelling(name) for name in sorted(keep)}
         self._drop = frozenset(canonical(name) for name in drop)
         for name in self._keep:

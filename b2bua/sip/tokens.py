@@ -57,6 +57,14 @@ class Tokens:
         word = branch[len(MAGIC_COOKIE) : -_MARK]
         return branch[-_MARK:] == self._mark(word, loop_key)
 
+    def alias(self, text: str) -> str:
+        """The word that stands for `text`, always the same one: nothing of the text can be read from it.
+
+        It begins with a letter, so that it may be an id in XML.
+        """
+        said = text.encode("utf-8", "surrogateescape")
+        return "i" + blake2s(said, key=self._key, digest_size=_WORD // 2, person=b"alias").hexdigest()
+
     def _mark(self, word: str, loop_key: str) -> str:
         said = f"{word} {loop_key}".encode("utf-8", "surrogateescape")
         return blake2s(said, key=self._key, digest_size=_MARK // 2).hexdigest()
