@@ -293,13 +293,14 @@ class TestClients(TestCase):
         alice, its = phones["alice"]
         alice.tell("dial", f"sip:carol@{PUBLIC}:{self.public_port}")
         await phones["carol"][0].event("CALL_ESTABLISHED")
-        answer = its.output[its.output.index("SIP/2.0 200") :]
+        await its.says("SIP/2.0 200 ")
+        await its.says("incoming rtp for 'audio' established")
+        answer = its.output[its.output.index("SIP/2.0 200 ") :]
         call_id, ours, theirs = (re.findall(f"{name}([^\\s;]+)", answer)[0] for name in NAMES)
         alice.tell("dial", f"sip:bob@{PUBLIC}:{self.public_port}")
         await phones["bob"][0].event("CALL_ESTABLISHED")
         replaces = f"Replaces={call_id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
-        alice.tell("transfer", f"sip:carol@{PUBLIC}:{self.public_port}?{replaces}")
-        await its.says("SIP/2.0 200 OK\r\n", 1)
+        alice.tell("transfer", f"<sip:carol@{PUBLIC}:{self.public_port}?{replaces}>")
         await bridge.says("transferred")
         for name in ("bob", "carol"):
             self.assertNotIn("REFER sip:", phones[name][1].output)
