@@ -19,9 +19,10 @@ One INVITE, in and out:
 2. `Switchboard._new` makes its server transaction, answers the INVITE with 100 at once, and gives it to `Hall.request`.
 3. `Hall._begin` makes the near leg (`Leg.of_request`) and a `Call` with its `Setup`; `Hall._decide` asks the script,
    `Hall._decided` the rules (`policy.routing.decide`), where to.
-4. `Hunt.next` takes the first target: its address (`Switchboard.locate`, RFC 3263), then the listener that reaches it
+4. The setup is a `Hunt`: it makes a `Branch` for each target, one after the other or all at once, and its `Addresses`
+   find the target's address (`Switchboard.locate`, RFC 3263), then the listener that reaches it
    (`policy.interface.Interfaces.choose`).
-5. `Setup._attempt` makes the far leg (`Hall.far_leg`), asks what may cross (`Hall.across`: of the headers by the hiding
+5. `Branch.attempt` makes the far leg (`Hall.far_leg`), asks what may cross (`Hall.across`: of the headers by the hiding
    table, of the body by its kind in `policy.bodies`), and the leg builds its own INVITE (`Leg.request`): fresh
    Call-ID, tag, CSeq, Contact.
 6. `Switchboard.send` writes the Via, opens the client transaction and puts the bytes on the wire.

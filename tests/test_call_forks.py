@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.setup import FORKS
+from b2bua.call.branch import FORKS
 from b2bua.ops.phone import Dialog
 from b2bua.sip.message import Request, Response, parse
-from tests.world import World
+from tests.world import TWO_SIDES, World
 
 KEPT = ("Via", "From", "To", "Call-ID", "CSeq")
 
@@ -218,6 +218,195 @@ class Forks(SynchronousTestCase):
         world.bob.says(200, to="BYE")
         world.bob.open.clear()
         world.quiet()
+
+
+class OnlyTheFirst(SynchronousTestCase):
+    """`forks = "first"`: one early dialog is all that the caller ever sees (S28)."""
+
+    more = ""
+
+    def setUp(self) -> None:
+        text = TWO_SIDES.replace(
+            '[[route]]\nname = "inwards"', f'[[route]]\nname = "inwards"\nforks = "first"\n{self.more}'
+        )
+        self.world = world = World(text)
+        self.talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        self.first = world.bob.talk
+        self.second = world.bob.fork(self.first)
+        self.first.ring()
+        self.second.ring()
+        world.settle()
+
+    def test_one_tag(self) -> None:
+        """S28: two phones ring, the caller hears it twice, with one tag."""
+        self.assertEqual((self.talk.times("180 INVITE"), len(set(tags(self.talk, "180 INVITE")))), (2, 1))
+
+    def test_any_of_them_answers(self) -> None:
+        """The 2xx has that tag, the call is with who sent it; what the caller sends next goes there."""
+        world = self.world
+        for number in (1, 2, 3):
+            if number > 1:
+                self.setUp()
+                world = self.world
+            third = world.bob.fork(self.first)
+            talking = (self.first, self.second, third)[number - 1]
+            talking.answer()
+            world.settle()
+            self.assertEqual(tags(self.talk, "200 INVITE"), tags(self.talk, "180 INVITE")[:1])
+            self.talk.info("5")
+            world.bob.says(200, to="INFO")
+            self.talk.reinvite("sendonly")
+            world.bob.says(200)
+            world.settle()
+            self.assertEqual(
+                (talking.times("INFO"), talking.times("INVITE"), talking.times("ACK")), (1, 1 + (number == 1), 2)
+            )
+            self.assertEqual(world.hall.book.legs, 2)
+            talking.bye()
+            world.alice.says(200, to="BYE")
+            world.settle()
+            self.assertEqual((self.talk.times("BYE"), talking.times("200 BYE")), (1, 1))
+            world.quiet()
+
+    def test_the_others_find_no_dialog(self) -> None:
+        """Once one has answered, what another fork sends is refused."""
+        self.second.answer()
+        self.world.settle()
+        self.first.info("1")
+        self.world.settle()
+        self.assertEqual((self.first.times("481 INFO"), self.talk.times("INFO")), (1, 0))
+
+    def test_both_answer(self) -> None:
+        """S28: ACK and BYE for the second, by its own tag; the call goes on."""
+        self.second.answer()
+        self.world.settle()
+        self.first.answer()
+        self.world.settle()
+        self.assertEqual((self.talk.times("200 INVITE"), self.first.times("ACK"), self.first.times("BYE")), (1, 1, 1))
+        self.assertEqual((self.second.times("ACK"), self.second.times("BYE")), (1, 0))
+
+    def test_requests_go_to_the_first(self) -> None:
+        """UPDATE and INFO of the caller reach the first; what a fork asks reaches the caller in its one dialog."""
+        self.talk.update()
+        self.world.settle()
+        self.assertEqual((self.first.times("UPDATE"), self.second.times("UPDATE")), (1, 0))
+        self.second.info("1")
+        self.first.info("1")
+        self.world.settle()
+        self.world.alice.says(200)
+        self.world.alice.says(200)
+        self.world.settle()
+        self.assertEqual(
+            (self.talk.times("INFO"), self.second.times("200 INFO"), self.first.times("200 INFO")), (2, 1, 1)
+        )
+
+    def test_early_media_of_the_first_only(self) -> None:
+        """RFC 3261 13.2.1: one dialog has one answer: a 183 of another fork crosses without its session."""
+        for fork in (self.second, self.first):
+            assert fork.invitation is not None
+            fork.respond(fork.invitation, 183, fork.sdp(), {"Content-Type": ["application/sdp"]})
+            self.world.settle()
+        bodies = [bool(each.body) for each in self.talk.heard if isinstance(each, Response) and each.status == 183]
+        self.assertEqual(bodies, [False, True])
+        self.second.answer(self.second.sdp().replace(b"40000", b"40002"))
+        self.world.settle()
+        answers = [each.body.split(b"\r\n")[1].split() for each in self.talk.heard if each.body and b"v=0" in each.body]
+        self.assertEqual((answers[0][1], len(answers)), (answers[1][1], 2))  # S44: one session of ours, two versions
+        self.assertEqual(int(answers[1][2]), int(answers[0][2]) + 1)
+
+    def test_bye(self) -> None:
+        """S33: BYE in the one early dialog takes the INVITE back."""
+        self.talk.bye()
+        self.world.settle()
+        self.assertEqual((self.talk.times("200 BYE"), self.talk.times("487 INVITE")), (1, 1))
+        self.assertEqual(self.first.times("CANCEL") + self.second.times("CANCEL"), 1)
+        self.world.bob.open.clear()
+        self.world.quiet()
+
+    def test_ringing_without_a_tag(self) -> None:
+        """RFC 2543: 180 without a tag, 200 with one: the same early dialog."""
+        world = World(TWO_SIDES.replace('name = "inwards"', 'name = "inwards"\nforks = "first"'))
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        bob = world.bob.talk
+        ringing = Response(180, "Ringing", {n: v for n, v in bob.heard[0].headers.items() if n in KEPT})
+        world.bob.put(bytes(ringing), bob.flow)
+        world.bob.says(200)
+        world.settle()
+        self.assertEqual(tags(talk, "180 INVITE"), tags(talk, "200 INVITE"))
+        talk.bye()
+        world.bob.says(200, to="BYE")
+        world.settle()
+        self.assertEqual(talk.times("200 BYE"), 1)
+
+
+class OnlyTheFirstOfSeveralTargets(SynchronousTestCase):
+    """`forks = "first"` where we fork ourselves: still one early dialog."""
+
+    def call(self, hunt: str) -> None:
+        """Alice calls two targets."""
+        to = f'to = ["sip:10.0.0.21", "sip:10.0.0.22"]\nforks = "first"\nhunt = "{hunt}"'
+        self.world = world = World(TWO_SIDES.replace('to = "sip:10.0.0.20;transport=udp"', to))
+        self.one, self.two = world.phone("one", "10.0.0.21"), world.phone("two", "10.0.0.22")
+        self.talk = world.alice.invite("sip:bob@biloxi.example")
+        self.one.says(180)
+        world.settle()
+
+    def one_dialog(self) -> None:
+        """What the caller saw had one tag."""
+        self.assertEqual(
+            len({each.to_tag for each in self.talk.heard if isinstance(each, Response) and each.to_tag}), 1
+        )
+
+    def test_in_parallel(self) -> None:
+        """The first that rang refuses: the caller's early dialog is with the other one from then on."""
+        self.call("parallel")
+        self.two.says(180)
+        self.world.settle()
+        self.talk.update()
+        self.world.settle()
+        self.assertEqual((self.one.talk.times("UPDATE"), self.two.talk.times("UPDATE")), (1, 0))
+        self.one.says(200, to="UPDATE")
+        self.one.says(486)
+        self.world.settle()
+        self.talk.update()
+        self.two.says(200, to="UPDATE")
+        self.world.settle()
+        self.assertEqual((self.two.talk.times("UPDATE"), self.talk.times("200 UPDATE")), (1, 2))
+        self.two.says(200)
+        self.world.settle()
+        self.one_dialog()
+        self.talk.bye()
+        self.two.says(200, to="BYE")
+        self.world.settle()
+        self.assertEqual(self.talk.times("200 BYE"), 1)
+        self.world.quiet()
+
+    def test_in_series(self) -> None:
+        """The next target rings in the same early dialog."""
+        self.call("serial")
+        self.one.says(503)
+        self.two.says(180)
+        self.world.settle()
+        self.talk.info("1")
+        self.two.says(200, to="INFO")
+        self.world.settle()
+        self.assertEqual((self.two.talk.times("INFO"), self.talk.times("200 INFO")), (1, 1))
+        self.two.says(200)
+        self.world.settle()
+        self.one_dialog()
+        self.assertEqual(self.talk.times("200 INVITE"), 1)
+
+    def test_all_refuse(self) -> None:
+        """The answer has the tag of the one early dialog."""
+        self.call("parallel")
+        self.two.says(180)
+        self.one.says(486)
+        self.two.says(404)
+        self.world.settle()
+        self.one_dialog()
+        self.world.quiet()
 
 
 class OddTags(SynchronousTestCase):

@@ -186,6 +186,234 @@ class Hunting(SynchronousTestCase):
         self.world.quiet()
 
 
+class GoingOn(SynchronousTestCase):
+    """`go_on`: after which answers the next target is tried (S29, S30)."""
+
+    def hunt(self, more: str, *statuses: int) -> tuple[World, Dialog, list[Party]]:
+        """Alice calls, the first phones say these, one after the other; 0 says nothing."""
+        text = TWO_SIDES.replace(
+            'to = "sip:10.0.0.20;transport=udp"', f'to = ["sip:10.0.0.21", "sip:10.0.0.22"]\n{more}'
+        )
+        world = World(text)
+        phones = [world.phone("one", "10.0.0.21"), world.phone("two", "10.0.0.22")]
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        for phone, status in zip(phones, statuses, strict=False):
+            world.settle()
+            if status:
+                phone.says(status)
+        world.settle()
+        return world, talk, phones
+
+    def test_as_it_is_unless_given(self) -> None:
+        """408 and 503 go on, also a 408 that a server says; 404, 480 and 486 do not."""
+        for status, goes_on in ((408, True), (503, True), (404, False), (480, False), (486, False), (302, False)):
+            _, talk, (_, two) = self.hunt("", status)
+            self.assertEqual(bool(two.dialogs), goes_on, status)
+
+    def test_other_statuses(self) -> None:
+        """What the operator says, a redirection too; the best of all answers is the caller's."""
+        for status in (486, 480, 302, 401):
+            world, talk, (one, two) = self.hunt(f"go_on = [{status}]", status, 404)
+            self.assertEqual((len(two.dialogs), one.talk.times("ACK"), two.talk.times("ACK")), (1, 1, 1))
+            finals = [each for each in talk.heard if isinstance(each, Response) and each.status >= 200]
+            self.assertEqual([each.status for each in finals], [480 if status == 302 else status])
+            world.quiet()
+
+    def test_without_503_and_408(self) -> None:
+        """Left out: who cannot be reached or does not answer ends the hunt."""
+        world, talk, (_, two) = self.hunt("go_on = [486]", 503)
+        self.assertEqual((talk.times("500 INVITE"), two.dialogs), (1, []))
+        world, talk, (one, two) = self.hunt("go_on = [486]")
+        one.open.clear()
+        world.sockets["private-udp"].broken = "the network is down"
+        world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        self.assertEqual(world.alice.talk.times("503 INVITE"), 1)
+        for more, times in (("go_on = [503]", 0), ("go_on = [408]", 1)):
+            world = World(LIST.replace('"sip:10.0.0.23;transport=tcp"]', f'"sip:10.0.0.23;transport=tcp"]\n{more}'))
+            world.phone("one", "10.0.0.21").mute = True
+            two = world.phone("two", "10.0.0.22")
+            talk = world.alice.invite("sip:bob@biloxi.example")
+            world.wait(33)
+            self.assertEqual((len(two.dialogs), talk.times("408 INVITE")), (times, 1 - times))
+
+    def test_6xx_never_goes_on(self) -> None:
+        """RFC 3261 16.7 5: whatever is configured."""
+        _, talk, (_, two) = self.hunt("go_on = [603]", 603)
+        self.assertEqual((talk.times("603 INVITE"), two.dialogs), (1, []))
+
+    def test_challenges_of_both(self) -> None:
+        """S29: in series too, where 401 goes on."""
+        world, talk, (one, two) = self.hunt("go_on = [401]")
+        one.says(401, headers={"WWW-Authenticate": ['Digest realm="a"']})
+        two.says(401, headers={"WWW-Authenticate": ['Digest realm="b"']})
+        world.settle()
+        challenges = talk.last("401 INVITE").headers["WWW-Authenticate"]
+        self.assertEqual(sorted(challenges), ['Digest realm="a"', 'Digest realm="b"'])
+
+    def test_a_long_list(self) -> None:
+        """Hundreds of targets that all fail at once are gone through, one after the other."""
+        hops = ", ".join(f'"sip:10.0.{number // 200}.{number % 200 + 21}"' for number in range(600))
+        world = World(TWO_SIDES.replace('"sip:10.0.0.20;transport=udp"', f"[{hops}]"), kernel=lambda host: None)
+        world.sockets["private-udp"].broken = "the network is down"
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.wait(15)
+        self.assertEqual(talk.times("503 INVITE"), 1)
+        hops = ", ".join(f'"sip:nobody{number}.example"' for number in range(600))
+        world = World(TWO_SIDES.replace('"sip:10.0.0.20;transport=udp"', f"[{hops}]"))
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        self.assertEqual((talk.times("503 INVITE"), len(world.journal.lines)), (1, 601))
+
+
+class InTime(SynchronousTestCase):
+    """`target_timeout`: how long one target may take (S27, S30)."""
+
+    def setUp(self) -> None:
+        self.world = world = World(
+            LIST.replace('"sip:10.0.0.23;transport=tcp"]', '"sip:10.0.0.23;transport=tcp"]\ntarget_timeout = 10')
+        )
+        self.one, self.two = world.phone("one", "10.0.0.21"), world.phone("two", "10.0.0.22")
+        self.three = world.phone("three", "10.0.0.23", "tcp")
+
+    def rings(self) -> Dialog:
+        """Alice calls, the first rings for its time; the second is asked."""
+        talk = self.world.alice.invite("sip:bob@biloxi.example")
+        self.one.says(180)
+        self.world.wait(10)
+        return talk
+
+    def test_the_next_one(self) -> None:
+        """The one is cancelled and acknowledged, the next is called with a leg of its own; its tag is another."""
+        talk = self.rings()
+        self.world.settle()
+        self.assertEqual([self.one.talk.times(each) for each in ("CANCEL", "ACK")], [1, 1])
+        self.assertNotIn("Reason", self.one.talk.last("CANCEL").headers)  # it was missed there
+        self.two.says(180)
+        self.two.says(200)
+        self.world.settle()
+        tags = {each.to_tag for each in talk.heard if isinstance(each, Response) and each.to_tag}
+        self.assertEqual((talk.times("200 INVITE"), len(tags)), (1, 2))
+        gone = self.world.alice.branch(talk, 1)
+        gone.update()
+        self.world.settle()
+        self.assertEqual(gone.times("481 UPDATE"), 1)
+        talk.bye()
+        self.two.says(200, to="BYE")
+        self.world.quiet()
+
+    def test_2xx_crosses_the_cancel(self) -> None:
+        """S27: it makes the call all the same; the next one, that rings already, is cancelled."""
+        self.patch(self.one, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        talk = self.rings()
+        self.two.says(180)
+        self.one.says(180)  # of no interest any more
+        self.one.says(200)
+        self.world.settle()
+        self.assertEqual((talk.times("200 INVITE"), talk.times("180 INVITE")), (1, 2))
+        self.assertEqual((self.one.talk.times("BYE"), self.two.talk.times("CANCEL")), (0, 1))
+        self.assertEqual(self.two.talk.last("CANCEL").headers["Reason"], ["SIP;cause=200"])
+        talk.bye()
+        self.one.says(200, to="BYE")
+        self.world.settle()
+        self.assertEqual(talk.times("200 BYE"), 1)
+        self.world.quiet()
+
+    def test_2xx_crosses_the_cancel_and_another_answered(self) -> None:
+        """S28: ACK and BYE."""
+        self.patch(self.one, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        talk = self.rings()
+        self.two.says(200)
+        self.one.says(200)
+        self.world.settle()
+        self.assertEqual((talk.times("200 INVITE"), self.one.talk.times("ACK"), self.one.talk.times("BYE")), (1, 1, 1))
+
+    def test_it_refuses_after_all(self) -> None:
+        """The one that had its time says 486 instead of 487: nothing comes of it."""
+        self.patch(self.one, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        talk = self.rings()
+        self.one.says(486)
+        self.two.says(180)
+        self.world.settle()
+        self.assertEqual((talk.times("486 INVITE"), talk.times("180 INVITE")), (0, 2))
+        self.two.says(404)
+        self.world.settle()
+        self.assertEqual(talk.times("404 INVITE"), 1)
+        self.world.quiet()
+
+    def test_silence(self) -> None:
+        """S26: no CANCEL where nothing was heard; the address rests; what comes in the end is told nobody."""
+        self.one.mute = True
+        talk = self.world.alice.invite("sip:bob@biloxi.example")
+        self.world.wait(10)
+        self.world.story.clear()
+        self.two.says(180)
+        self.world.wait(9)
+        self.assertEqual(talk.times("180 INVITE"), 1)
+        self.world.wait(2)
+        self.assertEqual(self.two.talk.times("CANCEL"), 1)
+        self.three.says(200)
+        self.world.wait(20)
+        self.assertEqual((talk.times("200 INVITE"), len(self.three.dialogs)), (1, 1))
+        self.assertNotIn("no way", "\n".join(self.world.journal.lines))
+
+    def test_nobody_in_time(self) -> None:
+        """408 after the last one's time."""
+        talk = self.rings()
+        self.two.says(180)
+        self.world.wait(10)
+        self.three.says(180)
+        self.world.wait(10)
+        self.assertEqual(talk.times("408 INVITE"), 1)
+        self.assertEqual([each.talk.times("CANCEL") for each in (self.one, self.two, self.three)], [1, 1, 1])
+        self.world.quiet()
+
+    def test_cancel_after_it(self) -> None:
+        """S26: the caller gives up: one CANCEL to each, not a second to the one that had its time."""
+        self.patch(self.one, "_cancelled", lambda dialog, cancel: dialog.respond(cancel, 200))
+        talk = self.rings()
+        self.two.says(180)
+        self.world.settle()
+        talk.cancel()
+        self.world.settle()
+        self.assertEqual((self.one.talk.times("CANCEL"), self.two.talk.times("CANCEL")), (1, 1))
+        self.one.says(487)
+        self.world.quiet()
+
+    def test_while_its_name_is_looked_up(self) -> None:
+        """The time runs from the beginning: a name server that is slow costs its target the call."""
+        world = World(
+            NAMES.replace(
+                '"sip:proxy.example;transport=udp"', '["sip:slow.example:5060", "sip:10.0.0.22"]\ntarget_timeout = 1'
+            ),
+            dns="slow.example A 10.0.0.21",
+        )
+        one, two = world.phone("one", "10.0.0.21"), world.phone("two", "10.0.0.22")
+        world.dns_delay = 1.5
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.wait(1.1)
+        two.says(200)
+        world.wait(3)
+        self.assertEqual((talk.times("200 INVITE"), one.dialogs), (1, []))
+
+    def test_the_dead_address_rests(self) -> None:
+        """S52: the next call begins with the address that answers."""
+        world = World(
+            NAMES.replace(
+                'transport=udp"\nsend_from = "private"', 'transport=udp"\nsend_from = "private"\ntarget_timeout = 5'
+            ),
+            dns=ZONE,
+        )
+        one, two = world.phone("one", "10.0.0.21"), world.phone("two", "10.0.0.22")
+        one.mute = True
+        talk = world.alice.invite("sip:bob@biloxi.example")
+        world.wait(6)
+        self.assertEqual(talk.times("408 INVITE"), 1)
+        world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        self.assertEqual(len(two.dialogs), 1)
+
+
 class Names(SynchronousTestCase):
     """Next hops with names (RFC 3263)."""
 
@@ -399,12 +627,6 @@ class Answers(SynchronousTestCase):
         self.assertEqual(world.journal.lines[-1], f"ended: refused with {status}")
         world.quiet()
         return answer
-
-    def test_redirection(self) -> None:
-        """S41: never the far side's addresses: a 3xx is "not there" to the caller."""
-        answer = self.refused_with(302, Contact=["<sip:bob@10.9.9.9>"])
-        self.assertEqual(answer.status, 480)
-        self.assertNotIn("Contact", answer.headers)
 
     def test_challenges_cross(self) -> None:
         """401 and 407 with their challenges, each whole."""

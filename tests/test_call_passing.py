@@ -90,6 +90,56 @@ class Passing(SynchronousTestCase):
         self.assertEqual(world.story[-1], "alice< 408 MESSAGE")
         world.quiet()
 
+    def test_answers_that_go_on(self) -> None:
+        """S30: `go_on` counts here too, parallel hunting does not: nothing is delivered twice (RFC 4320)."""
+        to = 'to = ["sip:10.0.0.21", "sip:10.0.0.20"]\nhunt = "parallel"\ngo_on = [404]'
+        world = World(TWO_SIDES.replace('to = "sip:10.0.0.20;transport=udp"', to))
+        one = world.phone("one", "10.0.0.21")
+        sent = world.alice.ask("MESSAGE", URI)
+        world.settle()
+        self.assertEqual(world.bob.bytes_in, [])
+        one.says(404)
+        world.bob.says(202)
+        world.settle()
+        self.assertEqual(sent.status, 202)
+        sent = world.alice.ask("MESSAGE", URI)
+        one.says(486)
+        world.settle()
+        self.assertEqual((sent.status, world.bob.open), (486, []))
+        sent = world.alice.ask("MESSAGE", URI)
+        one.says(603)
+        world.settle()
+        self.assertEqual(sent.status, 603)
+        world.quiet()
+
+    def test_a_target_that_takes_too_long(self) -> None:
+        """`target_timeout`: the next one; what the first says later is for nobody."""
+        for late in (200, 503, 0):
+            to = 'to = ["sip:10.0.0.21", "sip:10.0.0.20"]\ntarget_timeout = 3'
+            world = World(TWO_SIDES.replace('to = "sip:10.0.0.20;transport=udp"', to))
+            one = world.phone("one", "10.0.0.21")
+            sent = world.alice.ask("MESSAGE", URI)
+            world.wait(3)
+            if late:
+                one.says(late)
+            self.assertEqual(sent.status, 0)
+            world.bob.says(404)
+            world.settle()
+            self.assertEqual(sent.status, 404)
+            world.quiet()
+
+    def test_too_late_to_look_further(self) -> None:
+        """A name that is found after the target had its time: nothing is sent there."""
+        to = 'to = ["sip:slow.example:5060", "sip:10.0.0.20"]\ntarget_timeout = 1'
+        world = World(TWO_SIDES.replace('to = "sip:10.0.0.20;transport=udp"', to), dns="slow.example A 10.0.0.21")
+        one = world.phone("one", "10.0.0.21")
+        world.dns_delay = 1.5
+        sent = world.alice.ask("MESSAGE", URI)
+        world.wait(1)
+        world.bob.says(200)
+        world.wait(2)
+        self.assertEqual((sent.status, one.bytes_in), (200, []))
+
     def test_a_fault_of_ours(self) -> None:
         """500, also behind the DNS; the journal has what was raised."""
         for delay in (0.0, 0.1):

@@ -17,7 +17,7 @@ from b2bua.ops.phone import answer_all
 from b2bua.ops.tables import beside, counted, details, span, table
 from b2bua.ops.trace import Tracer
 from b2bua.sip.listener import Flow, Listener
-from tests.world import World
+from tests.world import TWO_SIDES, World
 
 
 class Manned(SynchronousTestCase):
@@ -269,6 +269,18 @@ class TestTrace(Traced):
         real(*held[0])
         self.world.settle()
         self.assertTrue(any("private-udp -> " in line for line in self.logged()))
+
+    def test_every_leg_of_a_parallel_call(self) -> None:
+        """Targets that are tried at once are all the call's, before they ring too."""
+        to = 'to = ["sip:10.0.0.21", "sip:10.0.0.20"]\nhunt = "parallel"'
+        world = World(TWO_SIDES.replace('to = "sip:10.0.0.20;transport=udp"', to))
+        one = world.phone("one", "10.0.0.21")
+        world.alice.invite("sip:bob@biloxi.example")
+        world.settle()
+        (call,) = world.hall.book
+        traced = trace._call_ids(call)
+        for phone in (one, world.bob):
+            self.assertIn(phone.talk.call_id.encode(), traced)
 
     def test_off_again(self) -> None:
         """untrace(id), untrace() and the end of the call switch it off, and then it costs nothing again."""

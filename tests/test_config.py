@@ -1126,6 +1126,16 @@ class TestWarnings(ConfigCase):
         self.assertEqual(self.warnings('policy = "policy.py"\n' + BASE), [said])
         self.assertEqual(self.warnings('policy = "policy.py"\n' + ZONES + PUBLIC), [])
 
+    def test_choices_that_have_no_effect(self) -> None:
+        """Parallel hunting of one target, and a 6xx that is to go on."""
+        parallel = 'zone = "private"\nsend_from = "private-tcp"\nhunt = "parallel"\n'
+        said = 'route[1].hunt = "parallel": has no effect: the route has one target only'
+        self.assertEqual(self.warnings(BASE + ROUTE + parallel), [said])
+        self.assertEqual(self.warnings(BASE + ROUTE + parallel + 'redirect = "follow"\n'), [])
+        said = "route[1].go_on = [486, 603]: a 6xx ends the search, whatever is said here (RFC 3261 16.7)"
+        going = 'zone = "private"\nsend_from = "private-tcp"\ngo_on = [486, 603]\n'
+        self.assertEqual(self.warnings(BASE + ROUTE + going), [said])
+
     def test_media(self) -> None:
         """A route between zones while media goes past us (S45)."""
         crossing = ROUTE + 'zone = "public"\nsend_from = "private"\n'

@@ -180,6 +180,22 @@ class TestWays(Asked):
             host = sent.first(name).partition("@")[2].partition(";tag")[0]
             self.assertIn(host, way.request.first(name))
 
+    def test_in_parallel(self) -> None:
+        """S30: targets tried at once are told as such; each has its own addresses, whichever name is found first."""
+        zone = """
+            a.example A 10.0.0.31
+            a.example A 10.0.0.32
+            b.example A 10.0.0.33
+        """
+        text = TWO_SIDES.replace(
+            'to = "sip:10.0.0.20;transport=udp"', 'to = ["sip:a.example:5060", "sip:b.example:5060"]\nhunt = "parallel"'
+        )
+        for delay in (0.0, 0.1):
+            explanation = self.ask(Question("sip:bob@example.com"), text, dns=zone, dns_delay=delay)
+            self.says("so: to sip:a.example:5060 and sip:b.example:5060 at once by private")
+            hosts = [sorted(way.target.host for way in hop.ways) for hop in explanation.hops]
+            self.assertEqual(hosts, [["10.0.0.31", "10.0.0.32"], ["10.0.0.33"]])
+
     def test_no_way_out(self) -> None:
         """An address that no listener reaches is answered 503, with the reason for the operator (S5)."""
         explanation = self.ask(

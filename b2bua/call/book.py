@@ -109,6 +109,14 @@ class Book:
         side = self._called[far.call_id] = Side(call, far, near)
         self._sides[far.call_id, far.local_tag, far.remote_tag] = side
 
+    def join(self, call: Call, near: Leg, far: Leg) -> None:
+        """The same for a far leg whose near leg may have another far leg already: it stays with that one."""
+        side = Side(call, near, far)
+        if self._sides.setdefault((near.call_id, near.local_tag, near.remote_tag), side) is side:
+            self._called[near.call_id] = side
+        side = self._called[far.call_id] = Side(call, far, near)
+        self._sides[far.call_id, far.local_tag, far.remote_tag] = side
+
     def part(self, pairs: Iterable[tuple[Leg, Leg]]) -> None:
         """Strike legs out."""
         for pair in pairs:

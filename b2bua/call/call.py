@@ -73,6 +73,7 @@ class Call:
         self.pairs: list[tuple[Leg, Leg]] = []
         self.phase = Phase.CALLING
         self.rule = ""
+        self.options: Options = DEFAULT  # the route's
         self.why = ""
         self.setup: Setup | None = None  # until the answer, or the end
         self.created = hall.wire.now()
@@ -87,7 +88,6 @@ class Call:
         self.refreshing: refresh.Refresh | None = None  # an INVITE of our own that is under way
         self.timed = False  # whether a leg has a session timer
         self.farewell: Headers | None = None  # what a BYE of our own says besides
-        self.options: Options = DEFAULT  # how it is carried: the route's choice
         self.transfer: LocalTransfer | None = None  # the one that we carry out
         self._heard = self.created
         self._look = 0.0
@@ -120,6 +120,7 @@ class Call:
         self.hall.journal.answered(self)
         if len(self.pairs) > 1:
             self.hall.book.part([pair for pair in self.pairs if pair[1] is not far])
+            self.hall.book.pair(self, near, far)  # the near leg may have been another fork's until now
         self.pairs = [(near, far)]
         if 0.0 < self._deadline < self._look:
             self._watch_on()

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
+from b2bua.call.addresses import Attempt
 from b2bua.call.book import Book
 from b2bua.call.call import Call
-from b2bua.call.hunt import Attempt
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
 from b2bua.call.naming import TAKING_PART, party, translated, way_to

@@ -1,100 +1,273 @@
-"""Where a request goes next: the targets of an answer, one after the other (S30, S52)."""
+"""Where a request goes: target after target or many at once, and whose answer counts (S29, S30, S41).
+
+Why was this target not tried? `Hunt.ended`. Why did the caller get this answer? `best`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
-from b2bua.call.wire import Journal, Wire
-from b2bua.policy.interface import NoInterface
+from b2bua.call.redirection import Redirections, passed, rewritten
+from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import Go
-from b2bua.sip.grammar import Malformed
-from b2bua.sip.listener import Flow, Target
-from b2bua.sip.message import Request
+from b2bua.sip.message import Request, Response
+from b2bua.sip.status import reason_of
 from b2bua.sip.uri import Uri
+from b2bua.transaction.transaction import ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.hall import Hall
+
+AT_ONCE = 16  # targets that are tried at the same time, at most
+_CHALLENGES = ("WWW-Authenticate", "Proxy-Authenticate")
+_MORE_USEFUL = frozenset({401, 407, 415, 420, 484})  # RFC 3261 16.7 6: they tell the caller how to try again
+_SILENT = frozenset({408, 487})  # they tell least
 
 
-class Attempt(NamedTuple):
-    """One try: the URI it is for, the way it takes, and why that way."""
-
-    uri: Uri
-    flow: Flow
-    why: str
+Hop = tuple[Uri, int]  # a target that waits for its turn, and how many redirections led to it
 
 
-class Hunt:
-    """Goes through an answer's next hops and each one's addresses until one is worth keeping.
+class Outcome(NamedTuple):
+    """How a target ended. `response` is the far side's, which came on the leg `far`; None where the words are ours.
 
-    `attempt` is called with each try, and may raise Malformed for a request that cannot be sent anywhere; `exhausted`
-    with the last status and reason when there is no other. `next` goes on. Whatever else is raised is our own fault:
-    it is in the journal, and the request is answered all the same.
+    `contacts` are those of a redirection, as the caller may see them.
+    """
+
+    status: int
+    reason: str
+    far: Leg | None = None
+    response: Response | None = None
+    contacts: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> int:
+        """The status that `go_on` is asked about: whoever cannot be reached is unavailable."""
+        if self.response is not None:
+            return self.response.status
+        return 408 if self.status == 408 else 503
+
+
+class Trial(Protocol):
+    """A request on its way to one target."""
+
+    depth: int  # how many redirections led to the target
+    breadth: int  # its part of Max-Breadth; 0 where the request has none
+
+    def start(self) -> None:
+        """Send it to the target's first address."""
+
+    def give_up(self) -> None:
+        """It took too long."""
+
+    def strike(self) -> None:
+        """It is over, and the hunt goes on without it."""
+
+    def lose(self, status: int) -> None:
+        """Another target's final answer with this status counts for all."""
+
+
+_Trial = TypeVar("_Trial", bound=Trial)
+
+
+class Hunt(ABC, Generic[_Trial]):
+    """A request that looks for an answer, from policy's decision until one is found or none is left.
+
+    In series one target is tried after the other, as long as `go_on` has the status of the last; a redirection's
+    targets come next, and each of them is tried whatever the one before said, but for 6xx (RFC 3261 8.1.3.4).
     """
 
     __slots__ = (
-        "_wire", "_journal", "_request", "_answer", "_attempt", "_exhausted", "_hops", "_targets", "_uri", "_last",
+        "hall", "near", "server", "answer", "at_once", "_hops", "under_way", "_outcomes", "_breadth", "_patience",
+        "_redirections", "_busy",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        wire: Wire,
-        journal: Journal,
-        request: Request,
-        answer: Go,
-        attempt: Callable[[Attempt], None],
-        exhausted: Callable[[int, str], None],
-    ) -> None:
-        self._wire = wire
-        self._journal = journal
-        self._request = request
-        self._answer = answer
-        self._attempt = attempt
-        self._exhausted = exhausted
-        self._hops = deque(answer.to or (request.uri,))
-        self._targets: deque[Target] = deque()
-        self._uri = request.uri
-        self._last = 480, "no next hop"
+    def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
+        self.hall = hall
+        self.near = near
+        self.server = server
+        self.answer: Go | None = None  # policy's
+        self.at_once = 1  # how many targets may be tried at the same time
+        self._hops: deque[Hop] = deque()
+        self.under_way: list[_Trial] = []  # none once it has an answer
+        self._outcomes: list[Outcome] = []
+        self._breadth = -1  # what of Max-Breadth is left; negative: no limit
+        self._patience = 0.0  # seconds that a target may take
+        self._redirections: Redirections | None = None
+        self._busy = False
+        server.user = self
 
-    def next(self, status: int = 480, reason: str = "no next hop") -> None:
-        """Try the next address; `status` and `reason` tell how the one before it ended."""
-        self._last = status, reason
-        try:
-            self._next()
-        except Malformed as fault:
-            self._exhausted(fault.status, fault.reason)
-        except Exception:  # noqa: BLE001 - our own fault must cost one request, and leave none unanswered
-            self._journal.crashed(self._request)
-            self._exhausted(500, "a fault of ours")
+    @property
+    def started(self) -> bool:
+        """Whether it is decided where it goes."""
+        return self.answer is not None or self.server.answered
 
-    def _next(self) -> None:
-        while self._targets:
-            target = self._targets.popleft()
-            try:
-                choice = self._wire.choose(target, self._answer.send_from)
-            except NoInterface as refusal:
-                self._last = refusal.status, refusal.reason
-                self._journal.no_way(self._request, refusal.reason)
-                continue
-            flow = Flow(choice.listener, target.host, target.port, None, target.tls_name)
-            self._attempt(Attempt(self._uri, flow, choice.why))
+    def start(self, answer: Go) -> None:
+        """Policy said where to: try the first target, or all."""
+        request = self.server.request
+        self.answer = answer
+        self._patience = answer.options.target_timeout
+        if "Max-Breadth" in request.headers:
+            self._breadth = _breadth(request)
+            if self._breadth == 0:
+                self.hall.journal.refused(request, self.server.flow, 440, "Max-Breadth is used up")
+                self.refuse(440, "Max-Breadth is used up")
+                return
+        self._hops.extend(zip(answer.to or (request.uri,), repeat(0)))
+        self._go_on()
+
+    @abstractmethod
+    def refuse(self, status: int, why: str, reason: str = "") -> None:
+        """It goes nowhere, and the journal knows; `reason` is for the caller to read."""
+
+    @abstractmethod
+    def trial(self, hop: Hop, breadth: int) -> _Trial:
+        """The request on its way to a target, not yet sent."""
+
+    @abstractmethod
+    def conclude(self, outcome: Outcome) -> None:
+        """Nobody accepts: this is the caller's answer."""
+
+    # What the caller's transaction tells
+
+    @abstractmethod
+    def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
+        """The caller takes the request back."""
+
+    def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
+        """Never: a 2xx to an INVITE is its branch's, and so is its ACK."""
+
+    def unacknowledged(self, transaction: ServerTransaction) -> None:
+        """Never, for the same reason."""
+
+    # From target to target
+
+    def _go_on(self) -> None:
+        """Try as many of the targets that wait as may be tried at once; if none is left, that is the end."""
+        if self._busy:
+            return  # called while one of them ends before it has begun: the loop below sees to it
+        self._busy = True
+        while self._hops and not self.server.answered:
+            room = min(len(self._hops), self.at_once - len(self.under_way))
+            if self._breadth >= 0:
+                room = min(room, self._breadth)  # RFC 5393 5.3.3: the others wait until one of these ends
+            if room <= 0:
+                break
+            part = max(0, self._breadth // room)
+            self._breadth -= part
+            trial = self.trial(self._hops.popleft(), part)
+            self.under_way.append(trial)
+            if self._patience:
+                self.hall.wire.after(self._patience, partial(self._overdue, trial))
+            trial.start()
+        self._busy = False
+        if not self.under_way and not self.server.answered:
+            self.conclude(best(self._outcomes))
+
+    def _overdue(self, trial: _Trial) -> None:
+        """It does not answer in time: the next one. What it says later still counts, until the caller has an answer."""
+        if trial in self.under_way:
+            trial.give_up()
+            self.ended(trial, Outcome(408, "no answer in time"))
+
+    def ended(self, trial: _Trial, outcome: Outcome, hopeless: bool = False) -> None:
+        """A target came to nothing. `hopeless`: none of the others would do better."""
+        assert self.answer is not None, "policy was asked"
+        self.under_way.remove(trial)
+        self._breadth += trial.breadth
+        if outcome.status >= 600:  # RFC 3261 16.7 5: nobody else is asked
+            self._conclude_for_all(outcome)
             return
-        if self._hops:
-            self._uri = self._hops.popleft()
-            self._wire.locate(self._secured(self._uri), self._answer.send_from, self._found, self._lost)
+        if outcome.response is not None and 300 <= outcome.status < 400:
+            self._redirected(trial, outcome)
         else:
-            self._exhausted(*self._last)
+            self._outcomes.append(outcome)
+        if hopeless or not (self.at_once > 1 or self._goes_on(outcome)):
+            self._hops.clear()
+        if self._hops or self.under_way:
+            trial.strike()
+        self._go_on()
 
-    def _secured(self, hop: Uri) -> Uri:
-        """A request for a sips URI leaves by TLS, whatever the next hop's URI says (S14)."""
-        if hop.secure or not self._request.uri.secure:
-            return hop
-        params = {name: value for name, value in hop.params.items() if name != "transport"}
-        return Uri("sips", hop.user, hop.host, hop.port, params)
+    def _goes_on(self, outcome: Outcome) -> bool:
+        assert self.answer is not None, "policy was asked"
+        return bool(self._hops and self._hops[0][1]) or outcome.said in self.answer.options.go_on
 
-    def _found(self, targets: Sequence[Target]) -> None:
-        self._targets.extend(targets)
-        self.next(*self._last)
+    def _conclude_for_all(self, outcome: Outcome) -> None:
+        others = self.leave()
+        self.conclude(outcome)
+        for other in others:
+            other.lose(outcome.status)
 
-    def _lost(self, status: int, reason: str) -> None:
-        self._journal.no_way(self._request, reason)
-        self.next(status, reason)
+    def leave(self) -> list[_Trial]:
+        """It is over: no target is tried any more. Returns what is under way."""
+        others, self.under_way = self.under_way, []
+        self._hops.clear()
+        return others
+
+    # Redirections (S41)
+
+    def _redirected(self, trial: _Trial, outcome: Outcome) -> None:
+        """A 3xx: more targets, or an outcome. One that is of no use to anybody is a 480."""
+        assert self.answer is not None and outcome.response is not None, "it came in answer"
+        what = self.answer.options.redirect
+        contacts: list[str] = []
+        if what == "follow":
+            if self._redirections is None:
+                self._redirections = Redirections(self.hall, self.server.request, self.answer)
+            fresh = self._redirections.of(outcome.response, trial.depth)
+            if fresh:
+                self._hops.extendleft([(uri, trial.depth + 1) for uri in reversed(fresh)])
+                return
+        elif what == "pass":
+            contacts = passed(outcome.response)
+        else:
+            contacts = rewritten(outcome.response, self.near)
+        status = outcome.status if contacts else 480
+        self._outcomes.append(outcome._replace(status=status, contacts=tuple(contacts)))
+
+    # The answer
+
+    def crossed(self, outcome: Outcome) -> Response:
+        """The far side's answer as the near leg says it: with a redirection's Contacts, with everybody's challenges."""
+        response = self._crossed(outcome)
+        if outcome.contacts:
+            headers = {**response.headers, "Contact": list(outcome.contacts)}
+            return Response(outcome.status, reason_of(outcome.status), headers, response.body)
+        if outcome.status in (401, 407):
+            for other in self._outcomes:
+                if other is not outcome and other.status in (401, 407) and other.response is not None:
+                    _merge(response, self._crossed(other))
+        return response
+
+    def _crossed(self, outcome: Outcome) -> Response:
+        assert outcome.far is not None and outcome.response is not None, "it is the far side's"
+        return self.hall.crossed(outcome.far, self.near, self.server.request, outcome.response)
+
+
+def best(outcomes: list[Outcome]) -> Outcome:
+    """The one that the caller gets (RFC 3261 16.7 6): of the lowest class, of these the one that tells most."""
+    return min(outcomes, key=_rank) if outcomes else Outcome(480, "no next hop")
+
+
+def _rank(outcome: Outcome) -> tuple[int, int, bool]:
+    status = outcome.status
+    telling = 0 if status in _MORE_USEFUL else 2 if status in _SILENT else 1
+    return status // 100, telling, outcome.response is None
+
+
+def _merge(response: Response, other: Response) -> None:
+    """RFC 3261 16.7 7: the caller needs the challenge of each."""
+    for name in _CHALLENGES:
+        known = response.headers.get(name, [])
+        more = [value for value in other.headers.get(name, ()) if value not in known]
+        if more:
+            response.headers[name] = [*known, *more]
+
+
+def _breadth(request: Request) -> int:
+    """Max-Breadth (RFC 5393 5.3.3); negative where it is no number, and does not cross."""
+    text = request.first("Max-Breadth")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1

@@ -1,6 +1,7 @@
 """An INVITE carried across: its answers, its ACK, its CANCEL (RFC 3261 13, 14; S23 to S27).
 
-`Invitation` is what the first INVITE of a call (`setup.Setup`) and a later one (`reinvitation.Reinvitation`) share.
+`Invitation` is what each INVITE that sets a call up (`branch.Branch`) and a later one (`reinvitation.Reinvitation`)
+share.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ class Invitation(ABC):
         self._accepted: Leg | None = None  # the far leg whose 2xx was taken
         self._tries = 1
         self._acks: dict[str, tuple[Leg, Request]] = {}  # by the tag of the 2xx
-        server.user = self
 
     # The far side's answers
 

@@ -6,10 +6,11 @@ Their 2xx may wait for its ACK until the other party has answered the offer in i
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from b2bua.call.hunt import Attempt, Hunt
+from b2bua.call.addresses import Addresses, Attempt
 from b2bua.call.way import flow_of, take
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.policy.routing import Go
@@ -17,6 +18,7 @@ from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.multipart import media_type
+from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -180,7 +182,7 @@ class OwnCall(OwnInvite):
     it the target may read, once it is known which listener it leaves by. `leg` is that party's until there is one.
     """
 
-    __slots__ = ("server", "_shown", "_grant", "_hunt")
+    __slots__ = ("server", "_shown", "_grant", "_answer", "_hops", "_addresses")
 
     def __init__(
         self, call: Call, leg: Leg, told: Inviter, asked: ServerTransaction, shown: Request, grant: Grant
@@ -189,12 +191,14 @@ class OwnCall(OwnInvite):
         self.server = asked  # for whoever decides; no peer waits for its answer
         self._shown = shown
         self._grant = grant
-        self._hunt: Hunt | None = None
+        self._answer: Go | None = None  # policy's
+        self._hops: deque[Uri] = deque()
+        self._addresses: Addresses | None = None  # of the target that is tried
 
     @property
     def started(self) -> bool:
         """Whether it is decided where it goes."""
-        return self._hunt is not None or self._accepted or self._over
+        return self._answer is not None or self._over
 
     def refuse(self, status: int, why: str, reason: str = "") -> None:
         """Policy said no."""
@@ -204,11 +208,23 @@ class OwnCall(OwnInvite):
         """Policy said where to."""
         if self._over:
             return
-        hall = self.call.hall
-        self._hunt = Hunt(hall.wire, hall.journal, self._shown, answer, self._attempt, self._exhausted)
-        self._hunt.next()
+        self._answer = answer
+        self._hops.extend(answer.to or (self._shown.uri,))
+        self._go_on(480, "no next hop")
 
-    def _attempt(self, attempt: Attempt) -> None:
+    def _go_on(self, status: int, reason: str) -> None:
+        """The next target; `status` tells how the one before it ended."""
+        assert self._answer is not None, "policy was asked"
+        if not self._hops:
+            self._addresses = None
+            super()._refused(status)
+            return
+        hall, uri = self.call.hall, self._hops.popleft()
+        self._addresses = Addresses(hall.wire, hall.journal, self._shown, uri, self._answer.send_from, self)
+        self._addresses.next(status, reason)
+
+    def attempt(self, attempt: Attempt) -> None:
+        """A new leg and an INVITE for this address."""
         if self._over:
             return
         hall, shown = self.call.hall, self._shown
@@ -220,33 +236,42 @@ class OwnCall(OwnInvite):
         request = leg.request("INVITE", hall.hops_left(shown), granted)
         self._client = hall.wire.send(request, attempt.flow, self, hall.loop_key(shown))
 
-    def _exhausted(self, status: int, reason: str) -> None:
-        self._hunt = None
-        self._refused(status)
+    def exhausted(self, status: int, reason: str) -> None:
+        """There is no other address."""
+        self._go_on(status, reason)
+
+    def hopeless(self, status: int, reason: str) -> None:
+        """It cannot be sent anywhere."""
+        self._addresses = None
+        super()._refused(status)
 
     def _refused(self, status: int) -> None:
-        hunt = self._hunt
-        if status == 503 and hunt is not None and not self._over:
+        assert self._answer is not None, "policy was asked"
+        if self._addresses is None or self._over:
+            super()._refused(status)
+        elif status == 503:
             self._next(500, "the next hop answered 503")
+        elif status in self._answer.options.go_on:
+            self._go_on(status, f"refused with {status}")
         else:
-            self._hunt = None
+            self._addresses = None
             super()._refused(status)
 
     def _lost(self, status: int, reason: str) -> None:
-        if self._hunt is None:
+        if self._addresses is None:
             super()._refused(status)
         elif not self._over:
             self._next(status, reason)
 
     def _next(self, status: int, reason: str) -> None:
         hall = self.call.hall
-        assert self._hunt is not None and self.leg.flow is not None, "an attempt was made"
+        assert self._addresses is not None and self.leg.flow is not None, "an attempt was made"
         hall.wire.failed(self.leg.flow)
         hall.journal.no_way(self._shown, f"{self.leg.flow}: {reason}")
-        self._hunt.next(status, reason)
+        self._addresses.next(status, reason)
 
     def _learn(self, response: Response) -> None:
-        self._hunt = None
+        self._addresses = None
         self.leg.formed(response)
         self.leg.standing = Standing.CONFIRMED
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2bua.call.hunt import Attempt, Hunt
+from b2bua.call.addresses import Addresses, Attempt
+from b2bua.call.hunt import Hop, Hunt, Outcome
 from b2bua.dialog.leg import Leg
-from b2bua.policy.routing import Go
 from b2bua.sip.message import Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
@@ -14,83 +14,127 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 
-class Passing:
-    """A request that makes no dialog. Each attempt has a leg of its own, which lives as long as the answer takes."""
+class Try:
+    """The request on its way to one target. Each attempt has a leg of its own, which lives as long as the answer takes.
 
-    __slots__ = ("server", "_hall", "_near", "_far", "_hunt", "_flow", "_until")
+    There is no CANCEL for it (RFC 4320 4.1): what is given up is only not waited for any more.
+    """
 
-    def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
-        self.server = server
-        self._hall = hall
-        self._near = near
+    __slots__ = ("depth", "breadth", "_passing", "_far", "_flow", "_addresses")
+
+    def __init__(self, passing: Passing, hop: Hop, breadth: int, send_from: str) -> None:
+        uri, self.depth = hop
+        self.breadth = breadth
+        self._passing = passing
         self._far: Leg | None = None
-        self._hunt: Hunt | None = None
-        self._flow = server.flow
-        self._until = hall.wire.now() + hall.wire.timers.patience  # then the sender has given up (RFC 4320 4.2)
-        server.user = self
+        self._flow = passing.server.flow
+        hall, request = passing.hall, passing.server.request
+        # None once it has an answer or is given up.
+        self._addresses: Addresses | None = Addresses(hall.wire, hall.journal, request, uri, send_from, self)
 
-    @property
-    def started(self) -> bool:
-        """Whether it is decided where it goes."""
-        return self._hunt is not None or self.server.answered
+    def start(self) -> None:
+        """Try the first address."""
+        self._next(480, "no next hop")
 
-    def start(self, answer: Go) -> None:
-        """Policy said where to: try the first target."""
-        hall = self._hall
-        self._hunt = Hunt(hall.wire, hall.journal, self.server.request, answer, self._attempt, self._exhausted)
-        self._hunt.next()
-
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """It goes nowhere; `reason` is for the sender to read."""
-        self._hunt = None
-        self._hall.wire.respond(self.server, self._near.response(self.server.request, status, reason=reason))
-
-    def _attempt(self, attempt: Attempt) -> None:
-        request, hall = self.server.request, self._hall
+    def attempt(self, attempt: Attempt) -> None:
+        """A new leg and the request for this address."""
+        if self._addresses is None:
+            return  # not wanted any more
+        request, hall = self._passing.server.request, self._passing.hall
         far = hall.far_leg(request, attempt)
         self._far, self._flow = far, attempt.flow
-        granted, body = hall.across(self._near, far, request)
+        granted, body = hall.across(self._passing.near, far, request)
         sent = far.request(request.method, hall.hops_left(request), granted, body)
         hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
 
+    def exhausted(self, status: int, reason: str) -> None:
+        """There is no other address."""
+        self._ended(Outcome(status, reason))
+
+    def hopeless(self, status: int, reason: str) -> None:
+        """It cannot be sent anywhere."""
+        self._ended(Outcome(status, reason), True)
+
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
-        """The far side's answer; 503 goes on to the next target (S52)."""
-        assert self._far is not None and self._hunt is not None, "an answer comes to an attempt"
-        if response.status < 200:
+        """The far side's answer; 503 goes on to the next address (S52)."""
+        status = response.status
+        if status < 200 or self._addresses is None:
             return
-        if response.status == 503:
-            self._hall.wire.failed(self._flow)
+        if status == 503:
+            self._passing.hall.wire.failed(self._flow)
             self._next(500, "the next hop answered 503")
-            return
-        self._hunt = None  # which knows us: no circle is left for the garbage collector
-        crossed = self._hall.crossed(self._far, self._near, self.server.request, response)
-        self._hall.wire.respond(self.server, crossed)
+        else:
+            self._ended(Outcome(status, f"answered {status}", self._far, response))
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
-        """No answer: the next target."""
-        self._hall.wire.failed(self._flow)
-        self._hall.journal.no_way(self.server.request, f"{self._flow}: {reason}")
-        self._next(status, reason)
+        """No answer: the next address."""
+        if self._addresses is not None:
+            self._passing.hall.wire.failed(self._flow)
+            self._passing.hall.journal.no_way(self._passing.server.request, f"{self._flow}: {reason}")
+            self._next(status, reason)
 
     def _next(self, status: int, reason: str) -> None:
-        """The next target; but nothing is delivered that the sender believes lost."""
-        assert self._hunt is not None, "an attempt was made"
-        if self._hall.wire.now() < self._until:
-            self._hunt.next(status, reason)
+        """The next address; but nothing is delivered that the sender believes lost."""
+        if self._addresses is not None and self._passing.in_time:
+            self._addresses.next(status, reason)
         else:
-            self._exhausted(status, reason)
+            self._ended(Outcome(status, reason))
 
-    def _exhausted(self, status: int, reason: str) -> None:
-        self._hall.journal.refused(self.server.request, self.server.flow, status, reason)
-        self.refuse(status, reason)
+    def _ended(self, outcome: Outcome, hopeless: bool = False) -> None:
+        if self._addresses is not None:
+            self._addresses = None  # which knows us: no circle is left for the garbage collector
+            self._passing.ended(self, outcome, hopeless)
 
-    # A request other than INVITE has no ACK, and a CANCEL for it has no effect (RFC 3261 9.2).
+    def give_up(self) -> None:
+        """The target has had its time."""
+        self._addresses = None
 
-    def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
-        """Never."""
+    def strike(self) -> None:
+        """It has no dialog."""
 
-    def unacknowledged(self, transaction: ServerTransaction) -> None:
-        """Never."""
+    def lose(self, status: int) -> None:
+        """Never: one target is tried at a time."""
+
+
+class Passing(Hunt[Try]):
+    """A request that makes no dialog. Its targets are tried one after the other, also where calls hunt in parallel."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
+        super().__init__(hall, near, server)
+        self._until = hall.wire.now() + hall.wire.timers.patience  # then the sender has given up (RFC 4320 4.2)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the sender still waits."""
+        return self.hall.wire.now() < self._until
+
+    def trial(self, hop: Hop, breadth: int) -> Try:
+        """The request on its way to a target."""
+        assert self.answer is not None, "policy was asked"
+        return Try(self, hop, breadth, self.answer.send_from)
+
+    def ended(self, trial: Try, outcome: Outcome, hopeless: bool = False) -> None:
+        """A target came to nothing, or has answered; no other is tried for a sender that waits no more."""
+        accepted = outcome.response is not None and outcome.status < 300
+        if accepted:
+            self.leave()
+            self.conclude(outcome)
+        else:
+            super().ended(trial, outcome, hopeless or not self.in_time)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """This is the sender's answer."""
+        if outcome.response is None:
+            self.hall.journal.refused(self.server.request, self.server.flow, outcome.status, outcome.reason)
+            self.refuse(outcome.status, outcome.reason)
+        else:
+            self.hall.wire.respond(self.server, self.crossed(outcome))
+
+    def refuse(self, status: int, why: str, reason: str = "") -> None:
+        """It goes nowhere; `reason` is for the sender to read."""
+        self.hall.wire.respond(self.server, self.near.response(self.server.request, status, reason=reason))
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
-        """No effect."""
+        """No effect on a request other than INVITE (RFC 3261 9.2)."""

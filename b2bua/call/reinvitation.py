@@ -24,6 +24,7 @@ class Reinvitation(Invitation):
 
     def __init__(self, call: Call, near: Leg, peer: Leg, server: ServerTransaction) -> None:
         super().__init__(call, near, server)
+        server.user = self
         self.far = self._peer = peer
         self.deadline = call.hall.wire.now() + (call.hall.limits.ring_timeout or RING_TIMEOUT)
 

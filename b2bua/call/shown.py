@@ -22,7 +22,7 @@ def request_uri(request: Request, hop: Uri, zone: Zone) -> Uri:
     secure = asked.secure or hop.secure
     gone = {"lr", "method", "transport"} if secure else {"lr", "method"}
     params = {name: value for name, value in hop.params.items() if name not in gone}
-    user = hop.user or _user(asked)
+    user = hop.user or user_of(asked)
     if asked.scheme == "tel":
         params["user"] = "phone"  # RFC 3261 19.1.6
     return Uri("sips" if secure else "sip", user, hop.host, hop.port, params)
@@ -46,7 +46,7 @@ def masked(uri: Uri, host: str) -> str:
         return f"{uri.scheme}:{uri.user}@{_NOBODYS}"
     if uri.scheme == "tel":
         return f"tel:{_number(uri)}"
-    user = _user(uri)
+    user = user_of(uri)
     text = f"{'sips' if uri.secure else 'sip'}:{user}{'@' if user else ''}{host}"
     return f"{text};user=phone" if uri.params.get("user") == "phone" else text
 
@@ -69,7 +69,7 @@ def _number(uri: Uri) -> str:
     return uri.opaque.partition(";")[0]
 
 
-def _user(uri: Uri) -> str:
+def user_of(uri: Uri) -> str:
     """The user, less what of it names another network: phone-context and its like (RFC 3966, RFC 4904, RFC 4694)."""
     if uri.scheme == "tel":
         return _number(uri)

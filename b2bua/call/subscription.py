@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2bua.call.addresses import Attempt
 from b2bua.call.book import Side
 from b2bua.call.events import Named, names_dialog, translated
-from b2bua.call.hunt import Attempt, Hunt
+from b2bua.call.hunt import Hop, Outcome
+from b2bua.call.passing import Passing, Try
 from b2bua.call.relayed import Relayed, duration, no_longer
 from b2bua.call.usages import DURATION, LONGEST, REFER, Event, Usages, event_of, expires_of
 from b2bua.dialog.leg import Leg, Standing
@@ -84,7 +86,31 @@ class Dialog:
         self.hall.book.part([(self.near, self.far)])
 
 
-class Subscription:
+class Asking(Try):
+    """The SUBSCRIBE or REFER on its way to one target."""
+
+    __slots__ = ("_subscription",)
+
+    def __init__(self, subscription: Subscription, hop: Hop, breadth: int, send_from: str) -> None:
+        super().__init__(subscription, hop, breadth, send_from)
+        self._subscription = subscription
+
+    def attempt(self, attempt: Attempt) -> None:
+        """A new leg and the request for this address."""
+        if self._addresses is not None:
+            self._flow = attempt.flow
+            self._far = self._subscription.ask(attempt, self)
+
+    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
+        """No answer: the next address, unless there is a subscription all the same."""
+        if self._addresses is not None and self._subscription.proved:
+            self._addresses = None
+            self._subscription.unproved(status)
+        else:
+            super().unanswered(transaction, status, reason)
+
+
+class Subscription(Passing):
     """One SUBSCRIBE or REFER of a peer's, and every dialog that notifiers make of it, each with a near tag of its own.
 
     A new tag in a NOTIFY makes a dialog (RFC 6665 4.4.1) until timer N, 64·T1 after the SUBSCRIBE was sent, has run
@@ -92,28 +118,24 @@ class Subscription:
     """
 
     __slots__ = (
-        "id", "hall", "server", "near", "far", "event", "dialogs", "rule", "why", "created",
-        "_hunt", "_attempt", "_until", "_number", "_named", "_due",
+        "id", "far", "event", "dialogs", "rule", "why", "created",
+        "_attempt", "_open_until", "_number", "_named", "_due",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
+        super().__init__(hall, near, server)
         self.id = hall.wire.tokens.word()
-        self.hall = hall
-        self.server = server
-        self.near = near
         self.far: Leg | None = None  # the last attempt's
         self.event = Event(REFER) if server.method == "REFER" else event_of(server.request)
         self.dialogs: dict[str, Dialog] = {}  # by the notifier's tag
         self.rule = ""
         self.why = ""
         self.created = hall.wire.now()
-        self._hunt: Hunt | None = None
         self._attempt: Attempt | None = None
-        self._until = self.created + hall.wire.timers.patience
+        self._open_until = self.created + hall.wire.timers.patience
         self._number = 0  # CSeq of the far SUBSCRIBE or REFER
         self._named: Named | None = None  # Event, where it names a dialog
         self._due = 0.0
-        server.user = self
 
     @property
     def subscriber(self) -> str:
@@ -127,35 +149,35 @@ class Subscription:
 
     # Out
 
-    @property
-    def started(self) -> bool:
-        """Whether it is decided where it goes."""
-        return self._hunt is not None or self.server.answered
-
     def start(self, answer: Go) -> None:
         """Policy said where to: try the first target."""
-        hall, request = self.hall, self.server.request
+        request = self.server.request
         if request.method == "REFER" and answer.options.refer != "pass":
             # Nor is there a call of ours to transfer, where the route says that we transfer ourselves.
-            hall.journal.refused(request, self.server.flow, 603, f"rule {answer.rule} passes no REFER")
+            self.hall.journal.refused(request, self.server.flow, 603, f"rule {answer.rule} passes no REFER")
             self.refuse(603, "")
             return
         self.rule = answer.rule
-        self._hunt = Hunt(hall.wire, hall.journal, request, answer, self._try, self._exhausted)
-        self._hunt.next()
+        super().start(answer)
+
+    def trial(self, hop: Hop, breadth: int) -> Asking:
+        """The request on its way to a target."""
+        assert self.answer is not None, "policy was asked"
+        return Asking(self, hop, breadth, self.answer.send_from)
 
     def refuse(self, status: int, why: str, reason: str = "") -> None:
         """It goes nowhere; `reason` is for the sender to read."""
-        self._hunt = None
-        self._respond(self.near.response(self.server.request, status, reason=reason))
+        if not self.server.answered:
+            super().refuse(status, why, reason)
         self._give_up()
 
-    def _try(self, attempt: Attempt) -> None:
+    def ask(self, attempt: Attempt, asking: Asking) -> Leg:
+        """Ask whoever is at an address; returns the new leg to there."""
         request, hall = self.server.request, self.hall
         self._give_up()
         far = hall.far_leg(request, attempt)
         self.far, self.why, self._attempt = far, attempt.why, attempt
-        self._until = hall.wire.now() + hall.wire.timers.patience
+        self._open_until = hall.wire.now() + hall.wire.timers.patience
         granted, body = hall.across(self.near, far, request)
         if "Event" not in granted and names_dialog(request):
             self._named = translated(hall, self.near, far, request)
@@ -164,28 +186,20 @@ class Subscription:
         sent = far.request(request.method, hall.hops_left(request), granted, body)
         self._number = sent.cseq[0]
         hall.book.expect(self, far)
-        hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
+        hall.wire.send(sent, attempt.flow, asking, hall.loop_key(request))
         self.look()
+        return far
 
     # The answer
 
-    def answered(self, transaction: ClientTransaction, response: Response) -> None:
-        """The far side's answer; 503 goes on to the next target (S52)."""
-        status, request = response.status, self.server.request
-        if status < 200:
+    def conclude(self, outcome: Outcome) -> None:
+        """This is the subscriber's answer."""
+        if outcome.response is not None and outcome.status < 300:
+            self._accepted(outcome.response)
+            self.look()
             return
-        if status == 503:
-            self.hall.wire.failed(transaction.flow)
-            self._next(500, "the next hop answered 503")
-            return
-        self._hunt = None  # which knows us: no circle is left for the garbage collector
-        if status < 300:
-            self._accepted(response)
-        else:
-            assert self.far is not None, "an answer comes to an attempt"
-            self._respond(self.hall.crossed(self.far, self.near, request, response))
-            self._give_up()
-        self.look()
+        super().conclude(outcome)
+        self._give_up()
 
     def _accepted(self, response: Response) -> None:
         """The 2xx: its tag is a dialog's, there already if the NOTIFY came first; how long it lasts is said here."""
@@ -203,7 +217,7 @@ class Subscription:
         no_longer(crossed.headers)
         if dialog is not None and not dialog.over:
             self._lasts(dialog, response)
-        self._respond(crossed)
+        self.hall.wire.respond(self.server, crossed)
 
     def _lasts(self, dialog: Dialog, response: Response) -> None:
         now = self.hall.wire.now()
@@ -213,32 +227,17 @@ class Subscription:
             elif response.first("Refer-Sub").lower() == "false":
                 dialog.usages.over(usage)  # RFC 4488: nothing will be notified
             elif not dialog.notified:
-                usage.until = self._until  # the first NOTIFY says how long (RFC 3515 2.4.4)
+                usage.until = self._open_until  # the first NOTIFY says how long (RFC 3515 2.4.4)
 
-    def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
-        """No answer: the next target; but a NOTIFY proves that there is a subscription, whatever became of the 2xx."""
-        self.hall.wire.failed(transaction.flow)
-        self.hall.journal.no_way(self.server.request, f"{transaction.flow}: {reason}")
-        if any(not dialog.over for dialog in self.dialogs.values()):
-            self._hunt = None
-            self._respond(self.near.response(self.server.request, status))
-        else:
-            self._next(status, reason)
+    @property
+    def proved(self) -> bool:
+        """Whether a NOTIFY proves that there is a subscription, whatever became of the 2xx."""
+        return any(not dialog.over for dialog in self.dialogs.values())
 
-    def _next(self, status: int, reason: str) -> None:
-        """The next target; but nothing is asked for that the subscriber believes lost (RFC 4320 4.2)."""
-        assert self._hunt is not None, "an attempt was made"
-        if self.hall.wire.now() < self.created + self.hall.wire.timers.patience:
-            self._hunt.next(status, reason)
-        else:
-            self._exhausted(status, reason)
-
-    def _exhausted(self, status: int, reason: str) -> None:
-        self.hall.journal.refused(self.server.request, self.server.flow, status, reason)
-        self.refuse(status, reason)
-
-    def _respond(self, response: Response) -> None:
-        self.hall.wire.respond(self.server, response)
+    def unproved(self, status: int) -> None:
+        """The 2xx did not come, but NOTIFY did: nobody else is asked."""
+        self.leave()
+        self.hall.wire.respond(self.server, self.near.response(self.server.request, status))
 
     # Dialogs
 
@@ -246,7 +245,7 @@ class Subscription:
         """A NOTIFY with a tag not seen before makes a dialog; False where it may not (RFC 6665 4.1.3, 4.4.1)."""
         request, far = transaction.request, self.far
         tag = request.from_tag
-        if far is None or self.hall.wire.now() >= self._until or tag in self.dialogs or len(self.dialogs) >= FORKS:
+        if far is None or self.hall.wire.now() >= self._open_until or tag in self.dialogs or len(self.dialogs) >= FORKS:
             return False
         if transaction.flow.listener.zone != far.listener.zone or not self._mine(event_of(request)):
             return False
@@ -295,21 +294,21 @@ class Subscription:
         self.dialogs.clear()
         if self.far is not None:
             self.hall.book.enough(self.far)
-        self._until = 0.0
+        self._open_until = 0.0
         self.look()
 
     def look(self) -> None:
         """Let go of what is over, and come back when something else may be."""
         wire = self.hall.wire
         now, grace = wire.now(), wire.timers.patience
-        ends = [self._until] if now < self._until else []
+        ends = [self._open_until] if now < self._open_until else []
         for dialog in self.dialogs.values():
             if not dialog.over:
                 dialog.usages.expire(now - grace)
                 ends += [usage.until + grace for usage in dialog.usages]
                 if not dialog.usages:
                     dialog.end()
-        if self.far is not None and now >= self._until:
+        if self.far is not None and now >= self._open_until:
             self.hall.book.enough(self.far)
         if not ends and self.server.answered:
             self.hall.book.subscriptions.pop(self.id, None)
@@ -322,14 +321,3 @@ class Subscription:
     def _turn(self) -> None:
         if self.id in self.hall.book.subscriptions and self.hall.wire.now() >= self._due:
             self.look()
-
-    # A request other than INVITE has no ACK, and a CANCEL for it has no effect (RFC 3261 9.2).
-
-    def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
-        """Never."""
-
-    def unacknowledged(self, transaction: ServerTransaction) -> None:
-        """Never."""
-
-    def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
-        """No effect."""

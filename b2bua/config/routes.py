@@ -102,7 +102,18 @@ def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sock
         return None
     for uri in uris:
         _way_out(reading, entry, uri, sockets)
+    _say_what_is_in_vain(reading, entry, len(uris))
     return Go(tuple(uris), value.send_from, name, value.options())
+
+
+def _say_what_is_in_vain(reading: Reading, entry: Entry[RouteEntry], targets: int) -> None:
+    """Choices that have no effect on how a call is carried."""
+    value, key = entry.value, entry.key
+    if value.hunt == "parallel" and targets < 2 and value.redirect != "follow":
+        reading.warn(f"{key}.hunt", value.hunt, "has no effect: the route has one target only")
+    if any(status >= 600 for status in value.go_on):
+        message = "a 6xx ends the search, whatever is said here (RFC 3261 16.7)"
+        reading.warn(f"{key}.go_on", entry.raw["go_on"], message)
 
 
 def _next_hops(reading: Reading, key: str, to: str | list[str]) -> list[Uri] | None:

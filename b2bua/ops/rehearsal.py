@@ -51,6 +51,7 @@ class Rehearsal:
         self._unanswered: deque[tuple[ClientTransaction, ClientUser]] = deque()
         self._busy = False
         self._last: Way | None = None
+        self._hop_of: dict[Target, NextHop] = {}  # several may be tried at once
         self._hall = Hall(
             self,
             self,
@@ -147,12 +148,16 @@ class Rehearsal:
             hop.lost = reason
             self._do(lambda: lost(status, reason))
 
-        self._wire.locate(uri, send_from, lambda targets: self._do(lambda: found(targets)), nowhere)
+        def somewhere(targets: Sequence[Target]) -> None:
+            self._hop_of |= dict.fromkeys(targets, hop)
+            self._do(lambda: found(targets))
+
+        self._wire.locate(uri, send_from, somewhere, nowhere)
 
     def choose(self, target: Target, send_from: str) -> Choice:
         """As for a real call, and taken down."""
         way = self._last = look(self._wire, target, send_from)
-        self._explanation.hops[-1].ways.append(way)
+        self._hop_of[target].ways.append(way)
         if way.choice is None:
             raise NoInterface("", way.refusal)
         return way.choice

@@ -136,4 +136,6 @@ def _call_ids(call: Call) -> set[bytes]:
     legs = [leg for pair in call.pairs for leg in pair] + [call.near]
     if call.far is not None:
         legs.append(call.far)
+    if call.setup is not None:
+        legs += call.setup.legs
     return {leg.call_id.encode("utf-8", "surrogateescape") for leg in legs}

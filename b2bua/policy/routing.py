@@ -57,8 +57,10 @@ class Go:
 
     def describe(self) -> str:
         """`to sip:10.0.0.5;transport=tcp by private`."""
-        where = ", then ".join(map(str, self.to)) or "the Request-URI"
-        return f"to {where} by {'the interface that the kernel chooses' if self.send_from == AUTO else self.send_from}"
+        parallel = self.options.hunt == "parallel" and len(self.to) > 1
+        where = (" and " if parallel else ", then ").join(map(str, self.to)) or "the Request-URI"
+        by = "the interface that the kernel chooses" if self.send_from == AUTO else self.send_from
+        return f"to {where}{' at once' if parallel else ''} by {by}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,99 @@
+"""The addresses of one next hop, one after the other (RFC 3263 4.3, S52), each with the listener that reaches it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from b2bua.call.wire import Journal, Wire
+from b2bua.policy.interface import NoInterface
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Flow, Target
+from b2bua.sip.message import Request
+from b2bua.sip.uri import Uri
+
+
+class Attempt(NamedTuple):
+    """One try: the URI it is for, the way it takes, and why that way."""
+
+    uri: Uri
+    flow: Flow
+    why: str
+
+
+class Sender(Protocol):
+    """Who sends a request to one next hop."""
+
+    def attempt(self, attempt: Attempt) -> None:
+        """Try this address. May raise Malformed for a request that cannot be sent anywhere."""
+
+    def exhausted(self, status: int, reason: str) -> None:
+        """There is no other address; the status and the reason are the last one's."""
+
+    def hopeless(self, status: int, reason: str) -> None:
+        """The request cannot be sent anywhere, or a fault of ours stopped it, which is in the journal."""
+
+
+class Addresses:
+    """Goes through a next hop's addresses until one is worth keeping. `next` goes on."""
+
+    __slots__ = ("_wire", "_journal", "_request", "_uri", "_send_from", "_sender", "_targets", "_located", "_last")
+
+    def __init__(
+        self, wire: Wire, journal: Journal, request: Request, uri: Uri, send_from: str, sender: Sender
+    ) -> None:
+        self._wire = wire
+        self._journal = journal
+        self._request = request
+        self._uri = uri
+        self._send_from = send_from
+        self._sender = sender
+        self._targets: deque[Target] = deque()
+        self._located = False
+        self._last = 480, "no next hop"
+
+    def next(self, status: int = 480, reason: str = "no next hop") -> None:
+        """Try the next address; `status` and `reason` tell how the one before it ended."""
+        self._last = status, reason
+        try:
+            self._next()
+        except Malformed as fault:
+            self._sender.hopeless(fault.status, fault.reason)
+        except Exception:  # noqa: BLE001 - our own fault must cost one request, and leave none unanswered
+            self._journal.crashed(self._request)
+            self._sender.hopeless(500, "a fault of ours")
+
+    def _next(self) -> None:
+        while self._targets:
+            target = self._targets.popleft()
+            try:
+                choice = self._wire.choose(target, self._send_from)
+            except NoInterface as refusal:
+                self._last = refusal.status, refusal.reason
+                self._journal.no_way(self._request, refusal.reason)
+                continue
+            flow = Flow(choice.listener, target.host, target.port, None, target.tls_name)
+            self._sender.attempt(Attempt(self._uri, flow, choice.why))
+            return
+        if self._located:
+            self._sender.exhausted(*self._last)
+        else:
+            self._located = True
+            self._wire.locate(self._secured(), self._send_from, self._found, self._lost)
+
+    def _secured(self) -> Uri:
+        """A request for a sips URI leaves by TLS, whatever the next hop's URI says (S14)."""
+        hop = self._uri
+        if hop.secure or not self._request.uri.secure:
+            return hop
+        params = {name: value for name, value in hop.params.items() if name != "transport"}
+        return Uri("sips", hop.user, hop.host, hop.port, params)
+
+    def _found(self, targets: Sequence[Target]) -> None:
+        self._targets.extend(targets)
+        self.next(*self._last)
+
+    def _lost(self, status: int, reason: str) -> None:
+        self._journal.no_way(self._request, reason)
+        self.next(status, reason)
