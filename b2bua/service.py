@@ -21,6 +21,7 @@ from twisted.python import usage
 from twisted.python.logfile import LogFile
 
 from b2bua.call.hall import Hall
+from b2bua.call.probing import Probing
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
@@ -36,6 +37,8 @@ from b2bua.net.wheel import Clock, Wheel
 from b2bua.ops.check import read
 from b2bua.ops.log import CallLog, LogObserver
 from b2bua.ops.next_hops import NextHopWatch
+from b2bua.policy.admission import Sources
+from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
@@ -58,10 +61,13 @@ def assemble(
     journal: Journal,
 ) -> tuple[Switchboard, Hall]:
     """The rooms, put together, without a socket yet."""
+    tokens = Tokens(entropy)
+    groups = Groups(configuration.groups.values(), tokens.below)
+    groups.tell = lambda health, up, why: journal.member(health.group.name, str(health.member.uri), up, why)
     switchboard = Switchboard(
         Wheel(clock),
         configuration.timers,
-        Tokens(entropy),
+        tokens,
         Interfaces(configuration.listeners, configuration.networks),
         kernel,
         resolver,
@@ -75,8 +81,13 @@ def assemble(
         configuration.rules,
         configuration.script,
         configuration.call,
+        groups,
     )
     switchboard.hall = hall
+    if groups:
+        switchboard.locating.groups = groups
+    if configuration.source_rate:
+        switchboard.sources = Sources(configuration.source_rate)
     switchboard.product = configuration.user_agent
     return switchboard, hall
 
@@ -102,7 +113,8 @@ class Border(Service):
         )
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
-        self.next_hops = NextHopWatch(self.switchboard, configuration.rules)
+        self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
+        self.probing = Probing(self.hall, self.hall.groups)
         self._reactor = reactor
         self._ports: list[Any] = []
         self._hurried = False
@@ -145,6 +157,7 @@ class Border(Service):
                 address=_bound(listener),
             )
         self.next_hops.look()
+        self.probing.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
 
@@ -176,6 +189,7 @@ class Border(Service):
     def stopService(self) -> Deferred[Any]:
         """End every call with BYE on both sides, wait a little for the answers, and close."""
         super().stopService()
+        self.probing.stop()
         self.hall.draining = True
         self.hall.hang_up_all("the bridge is stopping")
         done: Deferred[None] = Deferred()

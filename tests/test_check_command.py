@@ -170,7 +170,7 @@ class TestWatch(SynchronousTestCase):
         """A world whose routes the test changes."""
         self.route: KernelRoute | None = KernelRoute("10.0.0.1", "eth1")
         self.world = World(AUTOMATIC, dns=ZONE, kernel=lambda host: self.route)
-        self.watch = NextHopWatch(self.world.switchboard, self.world.configuration.rules)
+        self.watch = NextHopWatch(self.world.switchboard, self.world.configuration.rules, {})
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)

@@ -798,10 +798,9 @@ class TestRoutes(ConfigCase):
                 f'to = "sip:a b": a SIP URI with a character that must be escaped, or without a host {rule}; {example}',
             ],
         )
-        self.assertEqual(
-            self.wrong_route("to = []"), ['to = []: an empty list; must be a SIP URI, a list of them, or "request-uri"']
-        )
-        self.assertEqual(self.wrong_route("to = 5"), ['to = 5: must be a SIP URI, a list of them, or "request-uri"'])
+        right = 'must be a SIP URI, "group:NAME", a list of them, or "request-uri"'
+        self.assertEqual(self.wrong_route("to = []"), [f"to = []: an empty list; {right}"])
+        self.assertEqual(self.wrong_route("to = 5"), [f"to = 5: {right}"])
 
     def test_send_from(self) -> None:
         """A listener or a zone that there is."""

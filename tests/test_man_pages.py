@@ -10,8 +10,9 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.config import SECTIONS, load
+from b2bua.config.groups import GroupEntry, MemberEntry
 from b2bua.config.reading import Section
-from b2bua.config.rest import CallEntry, DnsEntry, TimersEntry, TopEntry
+from b2bua.config.rest import CallEntry, DnsEntry, LimitsEntry, TimersEntry, TopEntry
 from b2bua.config.routes import RouteEntry
 from b2bua.config.sockets import CertificateEntry, ListenerEntry, ZoneEntry
 from b2bua.config.values import Log, Manhole, Override, TlsOutwards
@@ -24,10 +25,12 @@ PAGES = Path(__file__).resolve().parent.parent / "man"
 TABLES: dict[str, type[Section]] = {
     "zone": ZoneEntry,
     "listener": ListenerEntry,
+    "group": GroupEntry,
     "route": RouteEntry,
     "hiding": Override,
     "timers": TimersEntry,
     "call": CallEntry,
+    "limits": LimitsEntry,
     "tls": TlsOutwards,
     "dns": DnsEntry,
     "manhole": Manhole,
@@ -68,6 +71,8 @@ class TestConfiguration(SynchronousTestCase):
         self.assertEqual(self.told(""), keys(TopEntry))
         for key in keys(CertificateEntry):
             self.assertIn(key, self.parts["listener"])
+        for key in keys(MemberEntry):
+            self.assertIn(f"Ql {key}", self.parts["group"])
 
     def test_the_example(self) -> None:
         """The page's example is a configuration without mistakes."""

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from b2bua.net import resolver as module
 from b2bua.net.names import Names, Service
 from b2bua.net.nameservers import Nameservers
-from b2bua.net.resolver import NoTarget, Reach, Resolver, literal, weighed
+from b2bua.net.resolver import NoTarget, Reach, Resolver, literal
+from b2bua.policy.weights import weighed
 from b2bua.sip.listener import Listener, Target
 from b2bua.sip.uri import Uri, parse_uri
 from tests.zone import Server, SilentWire, Zone, dead_wire

@@ -161,9 +161,25 @@ class TestStopping(Started):
             assert border.routes is not None
             border.routes.close()
 
-    def border(self, memory: MemoryReactorClock) -> Border:
+    async def test_probes(self) -> None:
+        """S7: members of groups are asked from the start, and not any more once it ends."""
+        memory = MemoryReactorClock()
+        border = self.border(memory, '[[group]]\nname = "g"\nmembers = [{uri = "sip:127.0.0.9"}]\n')
+        self.patch(border, "privilegedStartService", lambda: None)
+        border.startService()
+        self.assertTrue(border.probing.running)
+        memory.advance(30)
+        (probe,) = border.switchboard.transactions
+        self.assertEqual((probe.method, probe.flow.host), ("OPTIONS", "127.0.0.9"))
+        memory.advance(33)  # 64*T1
+        self.assertTrue(border.hall.groups.healths[0].until(memory.seconds()))
+        border.stopService()
+        self.assertFalse(border.probing.running)
+        memory.advance(FAREWELL)
+
+    def border(self, memory: MemoryReactorClock, more: str = "") -> Border:
         """One without sockets."""
-        (self.folder / "b2bua.toml").write_text(self.text)
+        (self.folder / "b2bua.toml").write_text(self.text + more)
         return Border(load(str(self.folder / "b2bua.toml")), memory)
 
 

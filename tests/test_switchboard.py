@@ -11,6 +11,7 @@ from b2bua.policy.interface import NoInterface
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response, parse
+from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import parse_uri
 from b2bua.sip.via import parse_via
 from b2bua.transaction.machine import State
@@ -468,7 +469,7 @@ class TestOut(Switching):
     def test_branches(self) -> None:
         """S16, S21: every request has a branch of its own; with a loop key it carries the mark."""
         flow = Flow(UDP, PEER, 5060)
-        first = self.switchboard.send(request(), flow, None, "INVITE sip:a@b")
+        first = self.switchboard.send(request(), flow, None, LoopKey("INVITE sip:a@b"))
         second = self.switchboard.send(request(), flow, None)
         branches = [each.request.via.branch for each in (first, second)]
         self.assertNotEqual(*branches)
@@ -557,7 +558,7 @@ class TestOut(Switching):
                 asked.append(Deferred())
                 return asked[-1]
 
-        self.switchboard._resolver = Names()  # type: ignore[assignment]
+        self.switchboard.locating.resolver = Names()  # type: ignore[assignment]
         for _ in range(3):
             self.switchboard.locate(
                 parse_uri("sip:a@b.example"), "auto", said.append, lambda status, reason: said.append((status, reason))

@@ -10,7 +10,7 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.grammar import is_token
-from b2bua.sip.tokens import BRANCH_LENGTH, Tokens
+from b2bua.sip.tokens import BRANCH_LENGTH, MAX_PASSES, LoopKey, Tokens
 from tests.hostile import TEXTS
 
 
@@ -59,7 +59,9 @@ class TestTokens(SynchronousTestCase):
     def test_branches(self) -> None:
         """RFC 3261 8.1.1.7: the magic cookie and a token; with and without a mark they look the same."""
         tokens = Tokens(Random(1).randbytes)
-        branches = [tokens.branch("INVITE sip:a@b") for _ in range(500)] + [tokens.plain_branch() for _ in range(500)]
+        branches = [tokens.branch(LoopKey("INVITE sip:a@b")) for _ in range(500)] + [
+            tokens.plain_branch() for _ in range(500)
+        ]
         self.assertEqual(len(set(branches)), 1000)
         for branch in branches:
             self.assertTrue(branch.startswith("z9hG4bK") and is_token(branch) and len(branch) == BRANCH_LENGTH)
@@ -71,7 +73,7 @@ class TestMark(SynchronousTestCase):
     def test_ours(self) -> None:
         """The same request again is a loop; for another Request-URI it is a spiral, which is not one."""
         tokens = Tokens(os.urandom)
-        branch = tokens.branch("INVITE sip:a@b")
+        branch = tokens.branch(LoopKey("INVITE sip:a@b"))
         self.assertTrue(tokens.looped(branch, "INVITE sip:a@b"))
         self.assertFalse(tokens.looped(branch, "INVITE sip:c@b"))
         self.assertFalse(tokens.looped(tokens.plain_branch(), "INVITE sip:a@b"))
@@ -79,8 +81,15 @@ class TestMark(SynchronousTestCase):
     def test_of_others(self) -> None:
         """Another bridge's mark, a shortened and a changed one say nothing to us."""
         tokens = Tokens(os.urandom)
-        branch = tokens.branch("k")
-        for other in (Tokens(os.urandom).branch("k"), branch[:-1], branch + "0", "", "z9hG4bK", branch[:-1] + "z"):
+        branch = tokens.branch(LoopKey("k"))
+        for other in (
+            Tokens(os.urandom).branch(LoopKey("k")),
+            branch[:-1],
+            branch + "0",
+            "",
+            "z9hG4bK",
+            branch[:-9] + "z" + branch[-8:],
+        ):
             self.assertFalse(tokens.looped(other, "k"))
 
     @given(TEXTS, TEXTS)
@@ -88,4 +97,29 @@ class TestMark(SynchronousTestCase):
         """Whatever stands in a Via or a Request-URI."""
         tokens = Tokens(Random(1).randbytes)
         self.assertFalse(tokens.looped(branch.ljust(BRANCH_LENGTH)[:BRANCH_LENGTH], key))
-        self.assertTrue(tokens.looped(tokens.branch(key), key))
+        self.assertTrue(tokens.looped(tokens.branch(LoopKey(key)), key))
+
+
+class TestSeal(SynchronousTestCase):
+    """S21: how often a request has come to us is in the branch, and nobody can change it there."""
+
+    def test_every_number(self) -> None:
+        """What we write is what we read; a branch without it says 0."""
+        tokens = Tokens(os.urandom)
+        for passes in range(1, MAX_PASSES + 1):
+            branch = tokens.branch(LoopKey("k", passes))
+            self.assertEqual((tokens.passes(branch), len(branch)), (passes, BRANCH_LENGTH))
+        self.assertEqual(tokens.passes(tokens.plain_branch()), 0)
+
+    def test_forged(self) -> None:
+        """Another bridge's, a changed one, and one branch's seal on another say nothing."""
+        tokens = Tokens(os.urandom)
+        one, other = tokens.branch(LoopKey("k", 3)), tokens.branch(LoopKey("k", 1))
+        for forged in (Tokens(os.urandom).branch(LoopKey("k", 3)), one[:-1], one[:-8] + other[-8:], one[:-8] + "0" * 8):
+            self.assertEqual(tokens.passes(forged), 0)
+
+    @given(TEXTS)
+    def test_any_text(self, branch: str) -> None:
+        """Whatever stands in a Via."""
+        tokens = Tokens(Random(1).randbytes)
+        self.assertEqual(tokens.passes(branch.ljust(BRANCH_LENGTH)[:BRANCH_LENGTH]), 0)

@@ -143,6 +143,10 @@ class Journal:
         """A request was refused."""
         self.lines.append(f"refused {request.method} with {status}: {why}")
 
+    def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """A member of a group rests, or is up again."""
+        self.lines.append(f"{uri} of {group} {'is up again' if up else 'rests'}: {why}")
+
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""
         self.lines.append(f"no way: {why}")

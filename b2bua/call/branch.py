@@ -166,7 +166,7 @@ class Branch(Invitation):
         elif self._addresses is None:
             return  # not wanted any more
         elif status == 503:
-            self.call.hall.wire.failed(self._flow)
+            self.call.hall.wire.failed(self._flow, response)
             self._addresses.next(500, "the next hop answered 503")
         else:
             self._ended(Outcome(status, f"refused with {status}", self.far, response))

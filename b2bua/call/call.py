@@ -147,6 +147,8 @@ class Call:
             for leg in pair:
                 if leg.standing is not Standing.ENDING:
                     leg.standing = Standing.ENDED
+        if self.hall.admission is not None:
+            self.hall.admission.leave(self.id)
         if not told:
             self.hall.journal.ended(self)
         self.hall.wire.after(self.hall.wire.timers.patience, self._close)

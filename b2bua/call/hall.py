@@ -23,13 +23,16 @@ from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
+from b2bua.policy.admission import Admission, Limit
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
+from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
+from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -52,8 +55,8 @@ class Entrant(Protocol):
     def start(self, answer: Go) -> None:
         """Policy said where to."""
 
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """Policy said no; `reason` is for the caller to read."""
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """Policy said no; `reason` and `more` headers are for the caller to read."""
 
 
 class Hall:
@@ -71,12 +74,19 @@ class Hall:
         rules: Sequence[Rule],
         script: Script | None,
         limits: Limits,
+        groups: Groups,
     ) -> None:
         self.wire = wire
         self.journal = journal
         self.book = Book()
         self.ids = Ids(self.book, wire.tokens, wire.now)
         self.limits = limits
+        self.groups = groups
+        self._counts = bool(groups)
+        limited = Admission(
+            {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
+        )
+        self.admission = limited if limited else None
         self.draining = False
         self._zones = zones
         self._hidings = hidings
@@ -134,8 +144,12 @@ class Hall:
             self.refuse(transaction, 483, "Max-Forwards is used up")
         elif too_short(request, self.limits.min_se):
             self.refuse(transaction, 422, "a session interval that is too short", {"Min-SE": [str(self.limits.min_se)]})
-        elif self._looped(request):
-            self.refuse(transaction, 482, "it came back to us as it left")
+        elif circle := self._circle(request):
+            self.refuse(transaction, 482, circle)
+        elif self.admission is not None and (
+            full := self._full(self.admission.zones.get(transaction.flow.listener.zone), request)
+        ):
+            self.refuse(transaction, 503, *full)
         else:
             self._begin(transaction)
 
@@ -159,6 +173,8 @@ class Hall:
         call = Call(self, near)
         call.setup = Setup(call, near, transaction)
         self.book.open(call)
+        if self.admission is not None:
+            self.admission.enter(self.admission.zones.get(near.listener.zone), call.id)
         call.note(near, False, "INVITE")
         self._decide(call.setup)
 
@@ -210,13 +226,21 @@ class Hall:
             self._refuse_new(entrant, 404, "no route")
         elif isinstance(answer, Reject):
             self._refuse_new(entrant, answer.status, answer.reason or f"rule {answer.rule}", answer.reason)
+        elif self.admission is None or self._admitted(self.admission, entrant, answer):
+            self._go(entrant, answer)
+
+    def _go(self, entrant: Entrant, answer: Go) -> None:
+        request, flow = entrant.server.request, entrant.server.flow
+        try:
+            answer = self._by_route(request, flow, self._to_party(request, flow, answer))
+            if answer.grouped:
+                answer = self.groups.spelled_out(answer, self.wire.now())
+        except Malformed as fault:
+            self._refuse_new(entrant, fault.status, fault.reason)
+        except LookupError as error:  # of a script: the rules' groups are checked
+            self._refuse_new(entrant, 500, str(error))
         else:
-            try:
-                answer = self._to_party(server.request, server.flow, answer)
-            except Malformed as fault:
-                self._refuse_new(entrant, fault.status, fault.reason)
-                return
-            entrant.start(self._by_route(server.request, server.flow, answer))
+            entrant.start(answer)
 
     def _to_party(self, request: Request, flow: Flow, answer: Go) -> Go:
         """Where an INVITE goes that takes part in a dialog: policy lets it in, the dialog says to whom (`naming`)."""
@@ -228,10 +252,31 @@ class Hall:
         uri, listener = way_to(leg)
         return Go((uri,), listener.name, answer.rule, answer.options)
 
-    def _refuse_new(self, entrant: Entrant, status: int, why: str, reason: str = "") -> None:
+    def _refuse_new(
+        self, entrant: Entrant, status: int, why: str, reason: str = "", more: Headers | None = None
+    ) -> None:
         if not entrant.server.answered:
             self.journal.refused(entrant.server.request, entrant.server.flow, status, why)
-            entrant.refuse(status, why, reason)
+            entrant.refuse(status, why, reason, more)
+
+    # Admission
+
+    def _full(self, limit: Limit | None, request: Request) -> tuple[str, Headers] | None:
+        """Why a limit lets no more in, and the headers that say when it may; None where there is room."""
+        if limit is None:
+            return None
+        why, later = limit.admits(self.wire.now(), request.method == "INVITE")
+        return (why, {"Retry-After": [str(later)]}) if why else None
+
+    def _admitted(self, admission: Admission, entrant: Entrant, answer: Go) -> bool:
+        """Whether a route takes one more; if not, that is the answer."""
+        limit = admission.routes.get(answer.rule)
+        full = self._full(limit, entrant.server.request)
+        if full is not None:
+            self._refuse_new(entrant, 503, full[0], more=full[1])
+        elif isinstance(entrant, Setup):
+            admission.enter(limit, entrant.call.id)
+        return full is None
 
     def _by_route(self, request: Request, flow: Flow, answer: Go) -> Go:
         """A preloaded Route that names another listener of ours chooses it, where policy leaves the choice (S1)."""
@@ -257,13 +302,26 @@ class Hall:
         hops = request.headers.get("Max-Forwards")
         return int(hops[0]) - 1 if hops else 69
 
-    def loop_key(self, request: Request) -> str:
-        """What decides where a request goes: the same again is a loop (RFC 3261 16.6.8)."""
-        return f"{request.method} {request.uri_text}"
+    def loop_key(self, request: Request) -> LoopKey:
+        """What decides where a request goes: the same again is a loop (RFC 3261 16.6.8); and which pass this is."""
+        return LoopKey(_way(request), self._passed(request) + 1)
 
-    def _looped(self, request: Request) -> bool:
-        key = self.loop_key(request)
-        return any(self.wire.tokens.looped(via.branch, key) for via in request.vias())
+    def _passed(self, request: Request) -> int:
+        """How many times a request has come to us before, as far as our own Vias in it tell."""
+        if "Via" not in request.headers:
+            return 0  # it is one of our own
+        return max([self.wire.tokens.passes(via.branch) for via in request.vias()])
+
+    def _circle(self, request: Request) -> str:
+        """Why a request goes in circles; empty where it does not. A spiral, which has another Request-URI, is legal.
+
+        Whoever hides our Via takes this knowledge away; then Max-Forwards ends it.
+        """
+        way = _way(request)
+        if any(self.wire.tokens.looped(via.branch, way) for via in request.vias()):
+            return "it came back to us as it left"
+        passed = self._passed(request)
+        return f"it came back to us {passed} times" if passed > self.limits.spirals else ""
 
     def across(self, source: Leg, target: Leg, message: Request | Response) -> tuple[Headers, bytes]:
         """What of a message crosses: the headers that the table grants, and the body as the target leg says it.
@@ -313,10 +371,15 @@ class Hall:
         return near.response(request, status, granted, body)
 
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:
+        """A leg for a request that is sent on to a target."""
+        if self._counts:
+            self.groups.sent(attempt.uri)
+        return self.leg_to(request, attempt.uri, attempt.flow.listener)
+
+    def leg_to(self, request: Request, hop: Uri, listener: Listener) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
-        listener = attempt.flow.listener
         zone = self._zones[listener.zone]
-        uri = request_uri(request, attempt.uri, zone)
+        uri = request_uri(request, hop, zone)
         local, remote = caller(request, listener, zone), callee(request, uri, zone)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (
@@ -345,6 +408,10 @@ class Hall:
             for pair in call.pairs:
                 for leg in pair:
                     call.release(leg)
+
+
+def _way(request: Request) -> str:
+    return f"{request.method} {request.uri_text}"
 
 
 def _status_across(status: int) -> int:

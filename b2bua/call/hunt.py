@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 from b2bua.call.redirection import Redirections, passed, rewritten
 from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import Go
-from b2bua.sip.message import Request, Response
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
@@ -120,8 +120,8 @@ class Hunt(ABC, Generic[_Trial]):
         self._go_on()
 
     @abstractmethod
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """It goes nowhere, and the journal knows; `reason` is for the caller to read."""
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """It goes nowhere, and the journal knows; `reason` and `more` headers are for the caller to read."""
 
     @abstractmethod
     def trial(self, hop: Hop, breadth: int) -> _Trial:

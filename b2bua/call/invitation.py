@@ -110,7 +110,7 @@ class Invitation(ABC):
         self._tries += 1
         self.call.note(far, False, f"{response.status} INVITE")
         self.call.note(far, True, "INVITE")
-        key = "" if request.to_tag else hall.loop_key(self.server.request)
+        key = None if request.to_tag else hall.loop_key(self.server.request)
         self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
         return True
 

@@ -100,7 +100,7 @@ class LocalTransfer:
         params = {name: value for name, value in uri.params.items() if name != "method"}
         text = str(Uri(uri.scheme, uri.user, uri.host, uri.port, params, opaque=uri.opaque))
         headers: Headers = {
-            "Via": [],
+            "Via": request.headers["Via"],  # how often it has come to us
             "Max-Forwards": [str(hall.hops_left(request))],
             "From": [f"{self._leg.remote};tag={self._leg.remote_tag}"],
             "To": [f"<{text}>"],

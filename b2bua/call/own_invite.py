@@ -200,7 +200,7 @@ class OwnCall(OwnInvite):
         """Whether it is decided where it goes."""
         return self._answer is not None or self._over
 
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
         """Policy said no."""
         super()._refused(status)
 

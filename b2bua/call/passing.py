@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from b2bua.call.addresses import Addresses, Attempt
 from b2bua.call.hunt import Hop, Hunt, Outcome
 from b2bua.dialog.leg import Leg
-from b2bua.sip.message import Request, Response
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Try:
         if status < 200 or self._addresses is None:
             return
         if status == 503:
-            self._passing.hall.wire.failed(self._flow)
+            self._passing.hall.wire.failed(self._flow, response)
             self._next(500, "the next hop answered 503")
         else:
             self._ended(Outcome(status, f"answered {status}", self._far, response))
@@ -132,9 +132,9 @@ class Passing(Hunt[Try]):
         else:
             self.hall.wire.respond(self.server, self.crossed(outcome))
 
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """It goes nowhere; `reason` is for the sender to read."""
-        self.hall.wire.respond(self.server, self.near.response(self.server.request, status, reason=reason))
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """It goes nowhere; `reason` and `more` headers are for the sender to read."""
+        self.hall.wire.respond(self.server, self.near.response(self.server.request, status, more, reason=reason))
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         """No effect on a request other than INVITE (RFC 3261 9.2)."""

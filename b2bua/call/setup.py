@@ -8,7 +8,7 @@ from b2bua.call.branch import Branch
 from b2bua.call.hunt import AT_ONCE, Hop, Hunt, Outcome
 from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import Go
-from b2bua.sip.message import Request
+from b2bua.sip.message import Headers, Request
 from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class Setup(Hunt[Branch]):
         self.hall.wire.respond(self.server, crossed)
         self.call.end(outcome.reason)
 
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """Policy said no, and the journal knows; `reason` is for the caller to read."""
-        self._refuse(status, reason)
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """Policy said no, and the journal knows; `reason` and `more` headers are for the caller to read."""
+        self._refuse(status, reason, more)
         self.call.end(why, told=True)
 
-    def _refuse(self, status: int, reason: str = "") -> None:
+    def _refuse(self, status: int, reason: str = "", more: Headers | None = None) -> None:
         self.call.note(self.near, True, f"{status} INVITE")
-        self.hall.wire.respond(self.server, self.near.response(self.server.request, status, reason=reason))
+        self.hall.wire.respond(self.server, self.near.response(self.server.request, status, more, reason=reason))
 
     def abandon(self, status: int, why: str, cancel: Request | None = None) -> None:
         """Given up by the caller or by us: a final response to the near side, CANCEL to the far sides."""

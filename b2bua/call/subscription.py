@@ -165,10 +165,10 @@ class Subscription(Passing):
         assert self.answer is not None, "policy was asked"
         return Asking(self, hop, breadth, self.answer.send_from)
 
-    def refuse(self, status: int, why: str, reason: str = "") -> None:
-        """It goes nowhere; `reason` is for the sender to read."""
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """It goes nowhere; `reason` and `more` headers are for the sender to read."""
         if not self.server.answered:
-            super().refuse(status, why, reason)
+            super().refuse(status, why, reason, more)
         self._give_up()
 
     def ask(self, attempt: Attempt, asking: Asking) -> Leg:

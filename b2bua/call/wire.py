@@ -10,7 +10,7 @@ from b2bua.policy.routing import Answer
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.tokens import Tokens
+from b2bua.sip.tokens import LoopKey, Tokens
 from b2bua.sip.uri import Uri
 from b2bua.transaction.timers import Timers
 from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
@@ -29,7 +29,9 @@ class Wire(Protocol):
     def now(self) -> float:
         """Seconds on the clock that the timers run by."""
 
-    def send(self, request: Request, flow: Flow, user: ClientUser, loop_key: str = "") -> ClientTransaction:
+    def send(
+        self, request: Request, flow: Flow, user: ClientUser, loop_key: LoopKey | None = None
+    ) -> ClientTransaction:
         """Send a request in a transaction of its own; its Via is written here."""
 
     def transmit(self, request: Request, flow: Flow) -> None:
@@ -58,8 +60,8 @@ class Wire(Protocol):
     def choose(self, target: Target, send_from: str) -> Choice:
         """The listener that a request to `target` leaves by; NoInterface says why there is none."""
 
-    def failed(self, flow: Flow) -> None:
-        """An address did not answer, refused, or said 503: let it rest (S52)."""
+    def failed(self, flow: Flow, response: Response | None = None) -> None:
+        """An address did not answer, refused, or said 503 (its `response`): let it rest (S52)."""
 
     def run(
         self,
@@ -87,6 +89,9 @@ class Journal(Protocol):
 
     def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
         """A request outside any call was refused by us."""
+
+    def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """A member of a group begins to rest, or is back, and what it said."""
 
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached, and why."""

@@ -2,8 +2,9 @@
 
     configuration = load("etc/b2bua.toml")
 
-The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `routes` the rules, `rest` what
-is smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as one might think.
+The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
+groups of next hops, `routes` the rules, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of
+what works but not as one might think.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 from b2bua.config.cautions import caution
+from b2bua.config.groups import read_groups
 from b2bua.config.reading import Reading
 from b2bua.config.rest import read_hiding, read_manhole, read_networks, read_policy, read_rest, read_top
 from b2bua.config.routes import read_routes
@@ -31,7 +33,9 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = frozenset("policy user_agent timers call zone listener tls route networks hiding dns manhole log".split())
+SECTIONS = frozenset(
+    "policy user_agent timers call limits zone listener tls group route networks hiding dns manhole log".split()
+)
 
 
 def load(path: str, machine: Devices | None = None) -> Configuration:
@@ -44,7 +48,8 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     reading.unknown_keys(reading.raw, "", SECTIONS)
     zones = read_zones(reading)
     sockets = read_listeners(reading, zones, devices() if machine is None else machine)
-    rules = read_routes(reading, sockets)
+    groups = read_groups(reading, sockets)
+    rules = read_routes(reading, sockets, groups)
     networks = read_networks(reading, sockets)
     hiding = read_hiding(reading, zones)
     rest = read_rest(reading)
@@ -53,17 +58,19 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     policy, script = read_policy(reading, top.policy)
     if reading.mistakes:
         raise ConfigurationError(reading.mistakes)
-    caution(reading, sockets.listeners, rules, script is not None)
+    caution(reading, sockets.listeners, groups, rules, script is not None)
     return Configuration(
         path=path,
         listeners=sockets.listeners,
         tls_files=sockets.tls_files,
         zones=zones,
+        groups=groups,
         rules=rules,
         networks=networks,
         hiding=hiding,
         timers=rest.timers,
         call=rest.call,
+        source_rate=rest.source_rate,
         tls=rest.tls,
         dns=rest.dns,
         log=rest.log,

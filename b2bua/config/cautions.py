@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from b2bua.config.reading import Reading
 from b2bua.config.routes import ways_out
+from b2bua.policy.groups import Group, Hop, hops
 from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, Go, Rule
 from b2bua.sip.listener import Listener
@@ -13,7 +14,13 @@ from b2bua.sip.listener import Listener
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
 
 
-def caution(reading: Reading, listeners: tuple[Listener, ...], rules: tuple[Rule, ...], has_script: bool) -> None:
+def caution(
+    reading: Reading,
+    listeners: tuple[Listener, ...],
+    groups: Mapping[str, Group],
+    rules: tuple[Rule, ...],
+    has_script: bool,
+) -> None:
     """Add to the warnings what a configuration without mistakes still deserves."""
     if not rules and not has_script:
         reading.warn("route", NOTHING, "there is no [[route]] and no policy: every call will be answered 404")
@@ -25,9 +32,11 @@ def caution(reading: Reading, listeners: tuple[Listener, ...], rules: tuple[Rule
         if not incoming:
             reading.warn(key, NOTHING, "no request can fit: no listener has what its conditions ask for together")
         if isinstance(rule.answer, Go):
-            _own_sockets(reading, key, rule.answer, listeners)
-            outgoing = _outgoing(rule.answer, listeners)
-            if text := media_caution(incoming, outgoing, rule.answer.send_from == AUTO):
+            reached = hops(rule.answer, groups)
+            _own_sockets(reading, key, reached, listeners)
+            asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
+            outgoing = _outgoing(rule.answer, reached, listeners)
+            if text := media_caution(incoming, outgoing, AUTO in asked):
                 reading.warn(key, NOTHING, text)
 
 
@@ -47,14 +56,17 @@ def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], ma
     return "; ".join(found)
 
 
-def _outgoing(answer: Go, listeners: tuple[Listener, ...]) -> list[Listener]:
-    ways = [ways_out(listeners, answer.send_from, uri) for uri in answer.to or (None,)]
+def _outgoing(answer: Go, reached: list[Hop], listeners: tuple[Listener, ...]) -> list[Listener]:
+    ways = [ways_out(listeners, hop.send_from, hop.uri) for hop in reached]
+    ways = ways or [ways_out(listeners, answer.send_from, None)]
     return [each for each in listeners if any(each in way for way in ways)]
 
 
-def _own_sockets(reading: Reading, key: str, answer: Go, listeners: tuple[Listener, ...]) -> None:
-    for uri in answer.to:
+def _own_sockets(reading: Reading, key: str, reached: list[Hop], listeners: tuple[Listener, ...]) -> None:
+    for hop in reached:
         for listener in listeners:
-            if listener.is_me(uri):
-                reading.warn(f"{key}.to", str(uri), f"is our own listener {listener.name}: the call would come back")
+            if listener.is_me(hop.uri):
+                reading.warn(
+                    f"{key}.to", str(hop.uri), f"is our own listener {listener.name}: the call would come back"
+                )
                 break

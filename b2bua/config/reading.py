@@ -42,6 +42,9 @@ Flag = Annotated[bool, Meta(description="must be true or false")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="must be a port, 1 to 65535")]
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000, description="must be a number of seconds, from 0 to a year")]
 
+Count = Annotated[int, Meta(ge=0, le=1_000_000, description="must be a number, 0 for any")]
+Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="must be a number a second, 0 for any")]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[S]):

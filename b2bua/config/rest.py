@@ -10,7 +10,7 @@ from msgspec import Meta
 from msgspec.structs import fields, replace
 
 from b2bua.call.limits import Limits
-from b2bua.config.reading import File, Line, Reading, Seconds, Section, Texts
+from b2bua.config.reading import Count, File, Line, Reading, Seconds, Section, Texts
 from b2bua.config.sockets import Sockets
 from b2bua.config.values import Log, Manhole, Override, TlsOutwards
 from b2bua.net.certificates import SYSTEM, CertificateError, read_certificates
@@ -21,6 +21,7 @@ from b2bua.policy.rules.network import read_network
 from b2bua.policy.script import Script, load_script
 from b2bua.policy.zones import Zone
 from b2bua.sip.listener import Listener
+from b2bua.sip.tokens import MAX_PASSES
 from b2bua.transaction.timers import Timers
 
 _TIMERS, _LIMITS = Timers(), Limits()  # the defaults
@@ -56,6 +57,16 @@ class CallEntry(Section, frozen=True):
     min_se: LeastInterval = _LIMITS.min_se
 
 
+class LimitsEntry(Section, frozen=True):
+    """[limits]."""
+
+    source_rate: Count = 0
+    subscriptions: Count = _LIMITS.subscriptions
+    spirals: Annotated[int, Meta(ge=0, lt=MAX_PASSES, description=f"must be a number from 0 to {MAX_PASSES - 1}")] = (
+        _LIMITS.spirals
+    )
+
+
 class DnsEntry(Section, frozen=True):
     """[dns]."""
 
@@ -68,20 +79,31 @@ class Rest:
 
     timers: Timers
     call: Limits
+    source_rate: int
     tls: TlsOutwards
     dns: tuple[tuple[str, int], ...]
     log: Log
 
 
 def read_rest(reading: Reading) -> Rest:
-    """[timers], [call], [tls], [dns] and [log]."""
+    """[timers], [call], [limits], [tls], [dns] and [log]."""
     call = reading.section(CallEntry, "call").value
     if 0 < call.session_expires < call.min_se:
         right = f"must be 0, for none, or not shorter than min_se, which is {call.min_se}"
         reading.wrong("call.session_expires", call.session_expires, right)
+    limits = reading.section(LimitsEntry, "limits").value
     return Rest(
         _timers(reading),
-        Limits(call.max_duration, call.ring_timeout, call.probe, call.session_expires, call.min_se),
+        Limits(
+            call.max_duration,
+            call.ring_timeout,
+            call.probe,
+            call.session_expires,
+            call.min_se,
+            limits.subscriptions,
+            limits.spirals,
+        ),
+        limits.source_rate,
         _tls(reading),
         _dns(reading),
         reading.section(Log, "log").value,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from b2bua.config.reading import Entry, Line, Reading, Seconds, Section, Text
+from b2bua.config.reading import Count, Entry, Line, Rate, Reading, Seconds, Section, Text
 from b2bua.config.sockets import Sockets
-from b2bua.policy.mistakes import NOTHING, shown
+from b2bua.policy.admission import Quota
+from b2bua.policy.groups import Group, hops
+from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
-from b2bua.policy.routing import AUTO, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
+from b2bua.policy.routing import AUTO, GROUP, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
 from b2bua.policy.rules import KINDS
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
@@ -25,7 +28,9 @@ class RouteEntry(Section, frozen=True):
     """What a [[route]] does. Beside these it has the keys of KINDS."""
 
     name: Line = ""
-    to: Annotated[str | list[str], Meta(description='must be a SIP URI, a list of them, or "request-uri"')] = ""
+    to: Annotated[
+        str | list[str], Meta(description='must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
+    ] = ""
     send_from: Text = AUTO
     reject: Annotated[int, Meta(ge=300, le=699, description="must be a status from 300 to 699")] = 403
     reason: Text = ""
@@ -37,6 +42,8 @@ class RouteEntry(Section, frozen=True):
     )
     redirect: Annotated[Redirect, Meta(description='must be "follow", "rewrite" or "pass"')] = DEFAULT.redirect
     refer: Annotated[Refer, Meta(description='must be "pass", "local" or "refuse"')] = DEFAULT.refer
+    calls: Count = 0
+    rate: Rate = 0.0
 
     def options(self) -> Options:
         """How a call that this route sends on is carried."""
@@ -44,10 +51,10 @@ class RouteEntry(Section, frozen=True):
 
 
 # What a route says of calls that it sends on, and of none that it rejects.
-_SENDING = ("to", "send_from", "forks", "hunt", "target_timeout", "go_on", "redirect", "refer")
+_SENDING = ("to", "send_from", "forks", "hunt", "target_timeout", "go_on", "redirect", "refer", "calls", "rate")
 
 
-def read_routes(reading: Reading, sockets: Sockets) -> tuple[Rule, ...]:
+def read_routes(reading: Reading, sockets: Sockets, groups: Mapping[str, Group]) -> tuple[Rule, ...]:
     """Every [[route]] without mistakes, in order."""
     rules: list[Rule] = []
     names: dict[str, str] = {}
@@ -66,14 +73,16 @@ def read_routes(reading: Reading, sockets: Sockets) -> tuple[Rule, ...]:
             for key, kind in KINDS.items()
             if entry.has(key)
         ]
-        answer = _answer(reading, entry, name, sockets)
+        answer = _answer(reading, entry, name, sockets, groups)
         if answer is not None and len(reading.mistakes) == before:
             cheap_first = sorted((match for match in matches if match is not None), key=lambda match: match.cost)
-            rules.append(Rule(name, tuple(cheap_first), answer))
+            rules.append(Rule(name, tuple(cheap_first), answer, Quota(entry.value.calls, entry.value.rate)))
     return tuple(rules)
 
 
-def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sockets) -> Answer | None:
+def _answer(
+    reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sockets, groups: Mapping[str, Group]
+) -> Answer | None:
     """What an entry does with a request that fits; None, after saying so, when that is not clear."""
     value, key = entry.value, entry.key
     if entry.has("reject"):
@@ -89,7 +98,7 @@ def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sock
         reading.wrong(f"{key}.reason", entry.raw["reason"], "belongs to reject, which is not given")
     if not entry.has("to"):
         reading.wrong(f"{key}.to", NOTHING, 'missing: say where to ("sip:...", a list, or "request-uri"), or reject')
-    uris = _next_hops(reading, f"{key}.to", value.to) if "to" in entry.fine else None
+    uris = _next_hops(reading, f"{key}.to", value.to, groups) if "to" in entry.fine else None
     known = "send_from" in entry.fine or not entry.has("send_from")
     if known and value.send_from != AUTO and (fault := sockets.fault(value.send_from)):
         reading.wrong(f"{key}.send_from", value.send_from, fault)
@@ -100,10 +109,17 @@ def _answer(reading: Reading, entry: Entry[RouteEntry], name: str, sockets: Sock
         if sockets.whole:
             reading.wrong(f"{key}.send_from", value.send_from, "no listener is in this zone")
         return None
-    for uri in uris:
-        _way_out(reading, entry, uri, sockets)
-    _say_what_is_in_vain(reading, entry, len(uris))
-    return Go(tuple(uris), value.send_from, name, value.options())
+    answer = Go(tuple(uris), value.send_from, name, value.options())
+    reached = hops(answer, groups)
+    if len(asked := {hop.send_from for hop in reached}) > 1:
+        message = f"its next hops have different send_from ({', '.join(sorted(asked))}): give the route its own"
+        reading.wrong(f"{key}.to", value.to, message)
+    for hop in reached:
+        # A group's members have been held against its own send_from, if the route gives none.
+        if not hop.group or value.send_from != AUTO:
+            _way_out(reading, entry, hop.uri, sockets)
+    _say_what_is_in_vain(reading, entry, len(reached))
+    return answer
 
 
 def _say_what_is_in_vain(reading: Reading, entry: Entry[RouteEntry], targets: int) -> None:
@@ -116,18 +132,23 @@ def _say_what_is_in_vain(reading: Reading, entry: Entry[RouteEntry], targets: in
         reading.warn(f"{key}.go_on", entry.raw["go_on"], message)
 
 
-def _next_hops(reading: Reading, key: str, to: str | list[str]) -> list[Uri] | None:
+def _next_hops(reading: Reading, key: str, to: str | list[str], groups: Mapping[str, Group]) -> list[Uri] | None:
     """The URIs of `to`, none for the Request-URI; None, after saying so, when one is wrong."""
     if to == REQUEST_URI:
         return []
     texts = to if isinstance(to, list) else [to]
     if not texts:
-        reading.wrong(key, to, 'an empty list; must be a SIP URI, a list of them, or "request-uri"')
-    uris = [uri for text in texts if (uri := _next_hop(reading, key, text)) is not None]
+        reading.wrong(key, to, 'an empty list; must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
+    uris = [uri for text in texts if (uri := read_next_hop(reading, key, text)) is not None]
+    for uri in uris:
+        if uri.scheme == GROUP and uri.opaque not in groups:
+            reading.wrong(key, str(uri), f"no [[group]] of that name; {among(filter(None, groups))}")
+            return None
     return uris if uris and len(uris) == len(texts) else None
 
 
-def _next_hop(reading: Reading, key: str, text: str) -> Uri | None:
+def read_next_hop(reading: Reading, key: str, text: str) -> Uri | None:
+    """The URI of a next hop, or a group's; None, after saying so, when it is none that can be sent to."""
     try:
         uri = next_hop(text)
     except ValueError as fault:
@@ -173,6 +194,14 @@ def ways_out(listeners: tuple[Listener, ...], send_from: str, uri: Uri | None) -
 def _family(uri: Uri) -> int:
     """4 or 6 where the host is an address, 0 where it is a name."""
     return (6 if ":" in uri.host else 4) if is_address(uri.host) else 0
+
+
+def way_out_fault(sockets: Sockets, send_from: str, uri: Uri) -> str:
+    """Why no listener that `send_from` allows can speak what a URI asks for; empty where one can."""
+    if ways_out(sockets.listeners, send_from, uri) or (sockets.listener(send_from) is None and not sockets.whole):
+        return ""
+    whose = "" if send_from == AUTO else f" of {send_from}"
+    return f"no listener{whose} can reach it: it asks for {_needed(uri)}"
 
 
 def _way_out(reading: Reading, entry: Entry[RouteEntry], uri: Uri, sockets: Sockets) -> None:

@@ -9,9 +9,10 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from b2bua.config.reading import Entry, File, Flag, Name, Port, Reading, Section, Tables, Text, Texts
+from b2bua.config.reading import Count, Entry, File, Flag, Name, Port, Rate, Reading, Section, Tables, Text, Texts
 from b2bua.net.certificates import KeyPair, ServerFiles
 from b2bua.net.devices import Devices, NoDevice, address_of, described, every_address
+from b2bua.policy.admission import Quota
 from b2bua.policy.match import Known
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.zones import Zone
@@ -36,6 +37,8 @@ class ZoneEntry(Section, frozen=True):
     name: Name = ""
     trusted: Flag = False
     keep_hosts: Hosts = []
+    calls: Count = 0
+    rate: Rate = 0.0
 
 
 class ListenerEntry(Section, frozen=True):
@@ -113,7 +116,8 @@ def read_zones(reading: Reading) -> dict[str, Zone]:
     for entry in reading.sections(ZoneEntry, "zone"):
         name = entry.value.name
         if _new_name(reading, entry, name, zones, "zone"):
-            zones[name] = Zone(name, entry.value.trusted, frozenset(entry.value.keep_hosts))
+            value = entry.value
+            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), Quota(value.calls, value.rate))
     return zones
 
 

@@ -12,6 +12,7 @@ from b2bua.call.limits import Limits
 from b2bua.config.reading import File, Flag, Section, Text
 from b2bua.net.certificates import SYSTEM, ServerFiles
 from b2bua.policy.body import Exceptions
+from b2bua.policy.groups import Group
 from b2bua.policy.hiding import Hiding
 from b2bua.policy.mistakes import Mistake
 from b2bua.policy.routing import Rule
@@ -81,19 +82,21 @@ class Configuration:
     """What `load` read. `tls_files` has an entry for the name of each TLS listener.
 
     `dns` is empty where /etc/resolv.conf says, `user_agent` where nothing is said; `manhole` is None where there is
-    none. `policy` is the script's path and `script` the script, where there is one. `warnings` is what the operator
-    should know.
+    none. `source_rate` is how many new requests a second may come from one address, 0 for any number. `policy` is the
+    script's path and `script` the script, where there is one. `warnings` is what the operator should know.
     """
 
     path: str
     listeners: tuple[Listener, ...]
     tls_files: Mapping[str, ServerFiles]
     zones: Mapping[str, Zone]
+    groups: Mapping[str, Group]
     rules: tuple[Rule, ...]
     networks: Mapping[str, str]
     hiding: tuple[Override, ...]
     timers: Timers
     call: Limits
+    source_rate: int
     tls: TlsOutwards
     dns: tuple[tuple[str, int], ...]
     log: Log

@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from b2bua.net.names import KINDS, Answer, Beside, Clock, Names, Pointer, Service, usable
+from b2bua.net.names import KINDS, Answer, Beside, Clock, Names, Pointer, usable
+from b2bua.policy.weights import weighed
 from b2bua.sip.grammar import Malformed, ipv6, is_address, is_token
 from b2bua.sip.listener import Listener, Target
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
@@ -140,25 +141,6 @@ def _pointers(pointers: Sequence[Pointer], uri: Uri, reach: Reach, domain: str) 
     # from being called in the clear because TLS failed.
     lowest = min((each.order for each in ours), default=0)
     return sorted((each for each in ours if each.order == lowest), key=lambda each: each.preference)[:WAYS]
-
-
-def weighed(services: Sequence[Service], random: Callable[[int], int]) -> list[Service]:
-    """SRV records in the order in which to try them (RFC 2782): by priority, and by weighted chance among equals.
-
-    `random(n)` is a number from 0 to n - 1.
-    """
-    ordered: list[Service] = []
-    for priority in sorted({each.priority for each in services}):
-        # "those with weight 0 are placed at the beginning of the list", so that they have a small chance at all.
-        left = sorted((each for each in services if each.priority == priority), key=lambda each: each.weight > 0)
-        while left:
-            chosen = random(sum(each.weight for each in left) + 1)
-            for place, each in enumerate(left):
-                chosen -= each.weight
-                if chosen <= 0:
-                    ordered.append(left.pop(place))
-                    break
-    return ordered
 
 
 @dataclass(frozen=True, slots=True)

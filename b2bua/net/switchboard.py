@@ -16,17 +16,19 @@ from twisted.logger import Logger
 from b2bua.call.wire import Journal
 from b2bua.dialog.reply import reply, reply_to_broken
 from b2bua.net.connections import Connections
-from b2bua.net.resolver import NoTarget, Reach, Resolver, literal
+from b2bua.net.locating import Locating
+from b2bua.net.resolver import Resolver
 from b2bua.net.transports.stream import Stream
 from b2bua.net.way_back import named_by_via, way_back
 from b2bua.net.wheel import Wheel
+from b2bua.policy.admission import LATER, Sources
 from b2bua.policy.interface import Choice, Interfaces, Kernel
 from b2bua.policy.routing import Answer
 from b2bua.sip.check import check_request, check_response
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response, parse
-from b2bua.sip.tokens import Tokens
+from b2bua.sip.tokens import LoopKey, Tokens
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
 from b2bua.sip.via import keep_of
 from b2bua.transaction.index import Transactions, client_key, server_key
@@ -57,7 +59,7 @@ from b2bua.transaction.transaction import (
 
 LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
 NO_TCP = 300.0  # seconds that long requests go by UDP to where TCP was refused
-REMEMBERED = 1024  # next hops, and places without TCP
+REMEMBERED = 1024  # places without TCP
 KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
 
 
@@ -109,24 +111,18 @@ class Switchboard:
         self.connections: Connections | None = None
         self.hall: Guests | None = None
         self.trace: Trace | None = None
+        self.sources: Sources | None = None
         self.dropped = 0  # responses that answered nothing of ours
         self.product = ""  # what we say we are, in User-Agent and Server; empty: nothing
         self._interfaces = interfaces
         self._kernel = kernel
-        self._resolver = resolver
         self._journal = journal
-        self._reach: dict[str, Reach] = {"auto": Reach.of(self.listeners)}
-        for listener in self.listeners:
-            self._reach[listener.zone] = Reach.of(each for each in self.listeners if each.zone == listener.zone)
-        for listener in self.listeners:
-            self._reach[listener.name] = Reach.of([listener])
-        self._forced = {listener.name: listener.transport for listener in self.listeners}
         self._twins = {
             (each.zone, each.address): each for each in self.listeners if each.transport == "tcp"
         }  # where a long request goes instead
-        self._literals: dict[tuple[str, str], tuple[Target, ...]] = {}  # next hops with an address in them
         self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self.now = wheel.now
+        self.locating = Locating(self.listeners, resolver, self.now, self._settle)
 
     # In
 
@@ -169,6 +165,8 @@ class Switchboard:
             self._cancel(request, flow, back)
         elif self.transactions.merged(request):
             self._transmit(reply(request, 482, self.tokens.word()), back)  # RFC 3261 8.2.2.2
+        elif self.sources is not None and not request.to_tag and not self.sources.admits(flow.host, self.now()):
+            self._overrun(request, back)
         else:
             self._new(request, back)
 
@@ -192,6 +190,12 @@ class Switchboard:
     def _refuse(self, transaction: ServerTransaction, status: int) -> None:
         if not transaction.answered:
             self.respond(transaction, reply(transaction.request, status, self.tokens.word()))
+
+    def _overrun(self, request: Request, back: Flow) -> None:
+        """One source asks too much: refused with as little work as can be, and nothing is remembered of it."""
+        self._journal.refused(request, back, 503, "too many new requests a second from one source")
+        later = {"Retry-After": [str(1 + self.tokens.below(LATER))]}  # not all at once again
+        self._transmit(reply(request, 503, self.tokens.word(), more=later), back)
 
     def _ack(self, ack: Request) -> None:
         known = self.transactions.server(ack)
@@ -301,9 +305,11 @@ class Switchboard:
 
     # Out
 
-    def send(self, request: Request, flow: Flow, user: ClientUser | None, loop_key: str = "") -> ClientTransaction:
+    def send(
+        self, request: Request, flow: Flow, user: ClientUser | None, loop_key: LoopKey | None = None
+    ) -> ClientTransaction:
         """Send a request in a transaction of its own; its Via is written here."""
-        branch = self.tokens.branch(loop_key) if loop_key else self.tokens.plain_branch()
+        branch = self.tokens.branch(loop_key) if loop_key is not None else self.tokens.plain_branch()
         request.headers["Via"] = [flow.listener.via_with(branch)]
         if self.product:
             request.headers["User-Agent"] = [self.product]
@@ -434,36 +440,15 @@ class Switchboard:
         self, uri: Uri, send_from: str, found: Callable[[Sequence[Target]], None], lost: Callable[[int, str], None]
     ) -> None:
         """RFC 3263, at once where the URI has an address in it."""
-        asked = str(uri), send_from
-        if asked in self._literals:
-            found(self._literals[asked])
-            return
-        reach, forced = self._reach[send_from], self._forced.get(send_from, "")
-        try:
-            targets = literal(uri, reach, forced)
-        except NoTarget as none:
-            lost(none.status, none.reason)
-            return
-        if targets is not None:
-            if len(self._literals) >= REMEMBERED:
-                self._literals.clear()
-            self._literals[asked] = targets
-            found(targets)
-            return
-
-        def failed(failure: Any) -> None:
-            failure.trap(NoTarget)
-            lost(failure.value.status, failure.value.reason)
-
-        self._settle(self._resolver.resolve(uri, reach, forced).addCallbacks(found, failed))
+        self.locating.locate(uri, send_from, found, lost)
 
     def choose(self, target: Target, send_from: str) -> Choice:
         """The listener that a request to `target` leaves by, or NoInterface."""
         return self._interfaces.choose(target, send_from, self._kernel)
 
-    def failed(self, flow: Flow) -> None:
-        """Let an address rest (S52)."""
-        self._resolver.failed(Target(flow.listener.transport, flow.host, flow.port, flow.tls_name))
+    def failed(self, flow: Flow, response: Response | None = None) -> None:
+        """Let an address rest (S52), and the members of groups that it is of."""
+        self.locating.failed(flow, response)
 
     def run(
         self,

@@ -12,6 +12,7 @@ from b2bua.config import Configuration, ConfigurationError, load
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
 from b2bua.ops.tables import counted, details, table
 from b2bua.ops.ways import NextHop, configured, follow, rows
+from b2bua.policy.groups import Group
 from b2bua.policy.interface import Kernel
 from b2bua.policy.routing import AUTO, Go, Rule
 from b2bua.sip.grammar import bracketed
@@ -45,7 +46,7 @@ def say_mistakes(error: ConfigurationError, say: Say) -> None:
 def check(configuration: Configuration, wire: Wire, kernel: Kernel | None, say: Say) -> Deferred[None]:
     """Say all that there is to say of a configuration that can be used. Waits for the names in next hops."""
     say(f"Listeners\n{_listeners(configuration)}\n")
-    hops = configured(configuration.rules)
+    hops = configured(configuration.rules, configuration.groups)
     done: Deferred[None] = Deferred()
     waited = len(hops)
 
@@ -67,13 +68,16 @@ def check(configuration: Configuration, wire: Wire, kernel: Kernel | None, say: 
 def _say_all(configuration: Configuration, wire: Wire, hops: list[NextHop], kernel: Kernel | None, say: Say) -> None:
     for text in _rules(configuration.rules, hops, wire, kernel):
         say(text)
+    for text in _groups(configuration.groups.values(), hops, wire, kernel):
+        say(text)
     if configuration.policy:
         say(f"{configuration.policy} is asked before the rules. Where it sends a request is seen with b2bua explain.\n")
     warnings = [str(warning) for warning in configuration.warnings]
     warnings += [f"{configuration.path}: {text}" for text in _certificates(configuration) + _manhole(configuration)]
     for hop in hops:
         if hop.fault:
-            warnings.append(f"{configuration.path}: route {hop.rule}: {hop.uri} has no way out now: {hop.fault}")
+            whose = hop.whose if hop.group else f"route {hop.rule}"
+            warnings.append(f"{configuration.path}: {whose}: {hop.uri} has no way out now: {hop.fault}")
     for text in warnings:
         say(f"warning: {text}")
     say(f"{configuration.path}: no mistakes, {counted(len(warnings), 'warning')}")
@@ -99,7 +103,18 @@ def _rules(rules: Iterable[Rule], hops: list[NextHop], wire: Wire, kernel: Kerne
             lines.append(f"  each request's own URI says where to; {sends}")
         for hop in hops:
             if hop.rule == rule.name:
-                lines += [f"  {hop.uri}", *_ways(hop, wire, kernel)]
+                lines += [f"  {hop.uri}{f' of group {hop.group}' if hop.group else ''}", *_ways(hop, wire, kernel)]
+        yield "\n".join(lines) + "\n"
+
+
+def _groups(groups: Iterable[Group], hops: list[NextHop], wire: Wire, kernel: Kernel | None) -> Iterator[str]:
+    """Each group with its members."""
+    for group in groups:
+        lines = [f"Group {group.describe()}"]
+        members = {str(member.uri): member for member in group.members}
+        for hop in hops:
+            if hop.group == group.name and not hop.rule:
+                lines += [f"  {members[str(hop.uri)].describe()}", *_ways(hop, wire, kernel)]
         yield "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
 from b2bua.ops.log import escaped
+from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
 from b2bua.ops.terminal import NARROWEST, Look
@@ -76,8 +77,7 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "explain", "stats",
-        "drain", "undrain", "help", "quit",
+        "groups", "limits", "explain", "stats", "drain", "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -111,7 +111,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.explain, self.stats, self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.limits, self.explain, self.stats, self.drain,
+            self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -206,6 +207,19 @@ class Commands:
         ]  # fmt: skip
         self._say(table(("name", "zone", "transport", "bound to", "shown as", "device", "calls"), rows))
 
+    def groups(self, match: str = "") -> None:
+        """The members of the groups: whether each is up or rests, since when, its last answer, what was sent to it."""
+        found = member_rows(self._hall.groups, self._board.now())
+        rows = [row for row in found if match in " ".join(map(str, row))]
+        if rows:
+            self._say(table(MEMBERS, rows))
+        self._say(counted(len(rows), "member"))
+
+    def limits(self) -> None:
+        """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""
+        rows = limit_rows(self._hall.admission, self._board.sources)
+        self._say(table(LIMITS, rows) if rows else "there is no limit")
+
     def explain(
         self,
         uri: str,
@@ -219,7 +233,8 @@ class Commands:
         question = Question(uri, method, zone, listener, source, [headers] if isinstance(headers, str) else headers)
         routes = self._border.routes
         try:
-            asked = explain(self._border.configuration, self._board, question, routes.lookup if routes else None)
+            lookup = routes.lookup if routes else None
+            asked = explain(self._border.configuration, self._board, question, lookup, self._hall.groups)
         except CannotAsk as error:
             self._say(str(error))
             return

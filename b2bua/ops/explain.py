@@ -15,6 +15,7 @@ from b2bua.config import Configuration
 from b2bua.ops.rehearsal import Rehearsal
 from b2bua.ops.tables import details
 from b2bua.ops.ways import BRANCH, NextHop, rows
+from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Kernel
 from b2bua.policy.routing import AUTO, Explained
 from b2bua.sip.check import check_request
@@ -96,8 +97,9 @@ class Explanation:
     def _hop(self, number: int, hop: NextHop) -> str:
         sends = "the kernel chooses the interface" if hop.send_from == AUTO else f"send_from {hop.send_from}"
         if hop.send_from != self.send_from:
-            sends += ", which a Route of the request names"
-        lines = [f"Next hop {number}: {hop.uri}, {sends}"]
+            sends += ", which its group names" if hop.group else ", which a Route of the request names"
+        member = f" of group {hop.group}, by priority and chance" if hop.group else ""
+        lines = [f"Next hop {number}: {hop.uri}{member}, {sends}"]
         if hop.lost:
             lines.append(details([("nowhere", hop.lost)], "  "))
         for way in hop.ways:
@@ -107,13 +109,17 @@ class Explanation:
 
 
 def explain(
-    configuration: Configuration, wire: Wire, question: Question, kernel: Kernel | None = None
+    configuration: Configuration,
+    wire: Wire,
+    question: Question,
+    kernel: Kernel | None = None,
+    groups: Groups | None = None,
 ) -> Deferred[Explanation]:
     """What would become of a request that `question` describes.
 
     `wire` finds addresses and listeners as for a real call; nothing is sent. `kernel` is asked for routes that the
-    choice does not need, only to show them. Raises CannotAsk; the Deferred fires at once unless a name has to be looked
-    up or the policy script takes its time.
+    choice does not need, only to show them. `groups` is what is known of their members; without it none of them rests.
+    Raises CannotAsk; the Deferred fires at once unless a name has to be looked up or the policy script takes its time.
     """
     request, flow, fault = _ask(wire.listeners, question)
     explanation = Explanation(request, flow, tuple(wire.listeners), kernel=kernel)
@@ -125,7 +131,7 @@ def explain(
         explanation.why = f"{request.method} is not routed: it goes where its INVITE went"
         done.callback(explanation)
     else:
-        Rehearsal(configuration, wire, explanation, done).start()
+        Rehearsal(configuration, wire, explanation, done, groups).start()
     return done
 
 

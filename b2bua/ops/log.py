@@ -132,6 +132,12 @@ class CallLog:
             call_id_in=_short(request.call_id),
         )
 
+    def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """A member of a group rests, or is up again."""
+        tell = _log.info if up else _log.warn
+        text = "is up again" if up else "rests"
+        tell(f"next hop {{next_hop}} of group {{group}} {text}: {{why}}", next_hop=uri, group=group, why=why)
+
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""
         _log.warn(

@@ -21,11 +21,13 @@ from b2bua.call.wire import Wire
 from b2bua.config import Configuration
 from b2bua.ops.ways import BRANCH, NextHop, Way, look
 from b2bua.policy import routing
+from b2bua.policy.groups import Group, Groups
 from b2bua.policy.interface import Choice, NoInterface
-from b2bua.policy.routing import Answer, Go
+from b2bua.policy.routing import GROUP, Answer, Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response
+from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.index import client_key, server_key
 from b2bua.transaction.machine import response_input
@@ -39,7 +41,12 @@ class Rehearsal:
     """The wire and the journal of a hall that serves one request and sends nothing."""
 
     def __init__(
-        self, configuration: Configuration, wire: Wire, explanation: Explanation, done: Deferred[Explanation]
+        self,
+        configuration: Configuration,
+        wire: Wire,
+        explanation: Explanation,
+        done: Deferred[Explanation],
+        groups: Groups | None = None,
     ) -> None:
         self.timers = wire.timers
         self.tokens = wire.tokens
@@ -52,6 +59,7 @@ class Rehearsal:
         self._busy = False
         self._last: Way | None = None
         self._hop_of: dict[Target, NextHop] = {}  # several may be tried at once
+        self._groups: list[Group] = []  # that the answer names
         self._hall = Hall(
             self,
             self,
@@ -60,6 +68,7 @@ class Rehearsal:
             configuration.rules,
             self._script,
             configuration.call,
+            groups.copy() if groups is not None else Groups(configuration.groups.values(), wire.tokens.below),
         )
 
     def start(self) -> None:
@@ -133,7 +142,13 @@ class Rehearsal:
             self._decided(explanation.rules[-1].rule.answer)
 
     def _decided(self, answer: Answer) -> None:
-        self._explanation.send_from = answer.send_from if isinstance(answer, Go) else ""
+        if isinstance(answer, Go):
+            self._explanation.send_from = answer.send_from
+            self._groups = [
+                self._configuration.groups[uri.opaque]
+                for uri in answer.to
+                if uri.scheme == GROUP and uri.opaque in self._configuration.groups
+            ]
 
     # The wire's verbs (call.wire.Wire) that find the way
 
@@ -141,7 +156,8 @@ class Rehearsal:
         self, uri: Uri, send_from: str, found: Callable[[Sequence[Target]], None], lost: Callable[[int, str], None]
     ) -> None:
         """As for a real call, and taken down."""
-        hop = NextHop(uri, send_from)
+        group = next((each.name for each in self._groups if any(member.uri is uri for member in each.members)), "")
+        hop = NextHop(uri, send_from, "", group)
         self._explanation.hops.append(hop)
 
         def nowhere(status: int, reason: str) -> None:
@@ -162,7 +178,9 @@ class Rehearsal:
             raise NoInterface("", way.refusal)
         return way.choice
 
-    def send(self, request: Request, flow: Flow, user: ClientUser, loop_key: str = "") -> ClientTransaction:
+    def send(
+        self, request: Request, flow: Flow, user: ClientUser, loop_key: LoopKey | None = None
+    ) -> ClientTransaction:
         """Not sent: taken down, with the Via that it would have."""
         request.headers["Via"] = [flow.listener.via_with(BRANCH)]
         if self._last is not None:
@@ -204,7 +222,7 @@ class Rehearsal:
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Nothing lasts that long."""
 
-    def failed(self, flow: Flow) -> None:
+    def failed(self, flow: Flow, response: Response | None = None) -> None:
         """Nobody was asked, so nobody has failed."""
 
     # The journal (call.wire.Journal)
@@ -225,6 +243,9 @@ class Rehearsal:
     def refused(self, request: Request, flow: Flow, status: int, why: str) -> None:
         """Why we would refuse it."""
         self._explanation.why = self._explanation.why or why
+
+    def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """Never: nobody is asked."""
 
     def no_way(self, request: Request, why: str) -> None:
         """Stands with the next hop already; the last one is the reason for our answer."""

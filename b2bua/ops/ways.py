@@ -5,10 +5,11 @@ Shared by `explain`, `check` and the watch over the configured next hops, so tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from b2bua.call.wire import Wire
+from b2bua.policy.groups import Group, hops
 from b2bua.policy.interface import Choice, Kernel, NoInterface
 from b2bua.policy.routing import Go, Rule
 from b2bua.sip.grammar import is_address
@@ -38,13 +39,19 @@ class Way:
 
 @dataclass(slots=True)
 class NextHop:
-    """Where requests are sent. `rule` is whose next hop it is, `lost` why it has no address at all."""
+    """Where requests are sent. `rule` and `group` are whose next hop it is, `lost` why it has no address at all."""
 
     uri: Uri
     send_from: str
     rule: str = ""
+    group: str = ""
     ways: list[Way] = field(default_factory=list)
     lost: str = ""
+
+    @property
+    def whose(self) -> str:
+        """`rule pbx`, `group carriers`, `group carriers in rule pbx`: what names it."""
+        return " in ".join([f"group {self.group}"] * bool(self.group) + [f"rule {self.rule}"] * bool(self.rule))
 
     @property
     def best(self) -> Way | None:
@@ -79,14 +86,19 @@ def follow(wire: Wire, hop: NextHop, done: Callable[[NextHop], None]) -> None:
     wire.locate(hop.uri, hop.send_from, found, lost)
 
 
-def configured(rules: Iterable[Rule]) -> list[NextHop]:
-    """Every next hop that the rules name, in their order; those that a Request-URI names are not known before."""
-    return [
-        NextHop(uri, rule.answer.send_from, rule.name)
-        for rule in rules
-        if isinstance(rule.answer, Go)
-        for uri in rule.answer.to
-    ]
+def configured(rules: Iterable[Rule], groups: Mapping[str, Group]) -> list[NextHop]:
+    """Every next hop that rules and groups name, in their order; those that a Request-URI names are not known before.
+
+    A group's members stand there once for the group, and for a rule where that sends to them by another listener.
+    """
+    found = []
+    for rule in rules:
+        for hop in hops(rule.answer, groups) if isinstance(rule.answer, Go) else ():
+            if not hop.group or hop.send_from != groups[hop.group].send_from:
+                found.append(NextHop(hop.uri, hop.send_from, rule.name, hop.group))
+    for group in groups.values():
+        found += [NextHop(member.uri, group.send_from, "", group.name) for member in group.members]
+    return found
 
 
 def rows(hop: NextHop, way: Way, listeners: Sequence[Listener], kernel: Kernel | None = None) -> Rows:

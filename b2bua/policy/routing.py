@@ -6,9 +6,10 @@ Which rule fits, and why did the others not? `explain`. What does a rule or a po
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from b2bua.policy.admission import UNLIMITED, Quota
 from b2bua.policy.match import Match
 from b2bua.policy.options import DEFAULT, Options
 from b2bua.sip.listener import Flow, Listener
@@ -17,6 +18,7 @@ from b2bua.sip.uri import Uri, parse_uri
 
 AUTO = "auto"
 REQUEST_URI = "request-uri"
+GROUP = "group"  # the scheme of what stands for the members of a [[group]]
 
 Destination = str | Uri | Iterable[str | Uri]
 
@@ -26,8 +28,10 @@ class Go:
     """Send the request on.
 
     `to` is the next hop: a SIP URI, or several that are tried in turn; as text or as `Uri`. `"request-uri"`, which is
-    also what `()` means, sends it where its own Request-URI says. `send_from` is a listener (its name, or itself), a
-    zone's name, or "auto": as the kernel would. `rule` names what decided, `options` how the call is carried.
+    also what `()` means, sends it where its own Request-URI says. `"group:NAME"`, alone or in a list, stands for the
+    members of a [[group]] of the configuration; `grouped` tells whether one is among them. `send_from` is a listener
+    (its name, or itself), a zone's name, or "auto": as the kernel would. `rule` names what decided, `options` how the
+    call is carried.
 
     Raises ValueError (Malformed, where it is no URI) and TypeError for what cannot be sent to.
     """
@@ -36,6 +40,7 @@ class Go:
     send_from: str = AUTO
     rule: str = ""
     options: Options = DEFAULT
+    grouped: bool = field(default=False, init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -54,13 +59,28 @@ class Go:
             raise TypeError(f"options is {options!r}, not Options")
         fill(self, "rule", rule)
         fill(self, "options", options)
+        fill(self, "grouped", any(uri.scheme == GROUP for uri in self.to))
+
+    def through(self, to: tuple[Uri, ...], send_from: str) -> Go:
+        """The same by these next hops, which are not looked at again."""
+        fill = object.__setattr__
+        answer = object.__new__(Go)
+        fill(answer, "to", to)
+        fill(answer, "send_from", send_from)
+        fill(answer, "rule", self.rule)
+        fill(answer, "options", self.options)
+        fill(answer, "grouped", False)
+        return answer
 
     def describe(self) -> str:
         """`to sip:10.0.0.5;transport=tcp by private`."""
         parallel = self.options.hunt == "parallel" and len(self.to) > 1
         where = (" and " if parallel else ", then ").join(map(str, self.to)) or "the Request-URI"
+        at_once = " at once" if parallel else ""
+        if self.grouped and self.send_from == AUTO:
+            return f"to {where}{at_once} as the group says"
         by = "the interface that the kernel chooses" if self.send_from == AUTO else self.send_from
-        return f"to {where}{' at once' if parallel else ''} by {by}"
+        return f"to {where}{at_once} by {by}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +110,15 @@ Answer = Go | Reject
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One [[route]]: when all of `matches` hold, `answer` is what becomes of the request. None at all always hold."""
+    """One [[route]]: when all of `matches` hold, `answer` is what becomes of the request. None at all always hold.
+
+    `quota` is how much of that may be.
+    """
 
     name: str
     matches: tuple[Match, ...]
     answer: Answer
+    quota: Quota = UNLIMITED
 
     def may_come_by(self, listener: Listener) -> bool:
         """Whether a request that fits can come in on this listener at all."""
@@ -157,10 +181,12 @@ def _destination(to: Destination) -> tuple[Uri, ...]:
 
 
 def next_hop(to: str | Uri) -> Uri:
-    """A URI that can be sent to. Raises ValueError (Malformed, where it is no URI) and TypeError."""
+    """A URI that can be sent to, or a group's. Raises ValueError (Malformed, where it is no URI) and TypeError."""
     if not isinstance(to, (str, Uri)):
         raise TypeError(f"to is {to!r}, not a SIP URI or a list of them")
     uri = parse_uri(str(to))  # a Uri too: a script may have put anything into one
+    if uri.scheme == GROUP:
+        return uri.settled()
     if not uri.is_sip:
         raise ValueError(f"{uri} is not a sip: or sips: URI")
     if uri.headers:

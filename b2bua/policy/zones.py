@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from b2bua.policy.admission import UNLIMITED, Quota
+
 MASKED = frozenset({"From", "To", "Request-URI"})  # where a host is replaced by the leg's own, unless the zone keeps it
 
 
@@ -12,12 +14,13 @@ class Zone:
     """One side of the border.
 
     `trusted`: it belongs to the trust domain of RFC 3325. `keep_hosts`: which of "From", "To" and "Request-URI"
-    show the far side's hosts towards this zone; ValueError for anything else.
+    show the far side's hosts towards this zone; ValueError for anything else. `quota`: what may come in from it.
     """
 
     name: str
     trusted: bool = False
     keep_hosts: frozenset[str] = frozenset()
+    quota: Quota = UNLIMITED
 
     def __post_init__(self) -> None:
         unknown = self.keep_hosts - MASKED

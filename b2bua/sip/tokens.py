@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2s
+from typing import NamedTuple
 
 from b2bua.sip.via import MAGIC_COOKIE
 
 _WORD = 20  # characters of hexadecimal: 80 bits
 _MARK = 10
+_SEAL = 8
 _POOL = 400  # words made at a time
-BRANCH_LENGTH = len(MAGIC_COOKIE) + _WORD + _MARK
+BRANCH_LENGTH = len(MAGIC_COOKIE) + _WORD + _MARK + _SEAL
+MAX_PASSES = 64 // _SEAL  # seals in one hash
+
+
+class LoopKey(NamedTuple):
+    """What decided a request's way (RFC 3261 16.6.8), and how many times it had come to us when we sent it on."""
+
+    way: str
+    passes: int = 1
 
 
 class Tokens:
@@ -38,24 +48,31 @@ class Tokens:
         """A number from 0 to less than `limit`, as RFC 3261 asks for in Retry-After."""
         return int(self.number()) % limit
 
-    def branch(self, loop_key: str) -> str:
+    def branch(self, key: LoopKey) -> str:
         """A branch that only we can tell from a random one: it carries a mark over what decided the request's way.
 
-        A request that comes back with the same `loop_key` (RFC 3261 16.6.8) is a loop; with another, a spiral.
+        A request that comes back with the same `way` is a loop; with another, a spiral. How often it has passed is in
+        the branch too, sealed: nobody else can read or change it.
         """
         word = self.word()
-        return f"{MAGIC_COOKIE}{word}{self._mark(word, loop_key)}"
+        return f"{MAGIC_COOKIE}{word}{self._mark(word, key.way)}{self._seals(word)[_SEAL * (key.passes - 1) :][:_SEAL]}"
 
     def plain_branch(self) -> str:
         """A branch of the same look for a request whose way was decided before."""
-        return f"{MAGIC_COOKIE}{self.word()}{self.word()[:_MARK]}"
+        return f"{MAGIC_COOKIE}{self.word()}{self.word()[: _MARK + _SEAL]}"
 
-    def looped(self, branch: str, loop_key: str) -> bool:
-        """Whether a branch is one we made for this `loop_key`."""
+    def looped(self, branch: str, way: str) -> bool:
+        """Whether a branch is one we made for a request that went this `way`."""
         if len(branch) != BRANCH_LENGTH:
             return False
-        word = branch[len(MAGIC_COOKIE) : -_MARK]
-        return branch[-_MARK:] == self._mark(word, loop_key)
+        return branch[-_MARK - _SEAL : -_SEAL] == self._mark(_word_of(branch), way)
+
+    def passes(self, branch: str) -> int:
+        """How many times a request had come to us when we gave it this branch; 0 where the branch is none of ours."""
+        if len(branch) != BRANCH_LENGTH:
+            return 0
+        at = self._seals(_word_of(branch)).find(branch[-_SEAL:])
+        return at // _SEAL + 1 if at >= 0 and at % _SEAL == 0 else 0
 
     def alias(self, text: str) -> str:
         """The word that stands for `text`, always the same one: nothing of the text can be read from it.
@@ -65,6 +82,14 @@ class Tokens:
         said = text.encode("utf-8", "surrogateescape")
         return "i" + blake2s(said, key=self._key, digest_size=_WORD // 2, person=b"alias").hexdigest()
 
-    def _mark(self, word: str, loop_key: str) -> str:
-        said = f"{word} {loop_key}".encode("utf-8", "surrogateescape")
+    def _mark(self, word: str, way: str) -> str:
+        said = f"{word} {way}".encode("utf-8", "surrogateescape")
         return blake2s(said, key=self._key, digest_size=_MARK // 2).hexdigest()
+
+    def _seals(self, word: str) -> str:
+        """What a branch with this word ends in after one pass, after two, and so on, one after the other."""
+        return blake2s(word.encode("utf-8", "surrogateescape"), key=self._key).hexdigest()
+
+
+def _word_of(branch: str) -> str:
+    return branch[len(MAGIC_COOKIE) : -_MARK - _SEAL]
