@@ -6,13 +6,14 @@ BIN := .venv/bin
 TRIAL := $(BIN)/python -m twisted.trial
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types house man bench coverage clean
+.PHONY: help run demo test check lint types house man docs bench coverage clean
 
 help:
 	@echo 'make run       start the bridge with etc/b2bua.toml, on loopback addresses only'
 	@echo 'make demo      one call through the bridge, drawn as a ladder'
 	@echo 'make test      all tests; installs the real SIP clients they use where it may'
 	@echo 'make check     ruff, mypy --strict, the direction of imports, the man pages'
+	@echo 'make docs      docs/conformance.md anew: which test proves which section of which RFC'
 	@echo 'make bench     what a call costs'
 	@echo 'make coverage  the tests again, with the lines and branches they reach'
 	@echo 'make clean     away with everything that was made here, except etc/tls'
@@ -60,6 +61,10 @@ man:
 	@if command -v mandoc >/dev/null; then \
 		echo 'mandoc -Tlint -Wwarning man/*'; mandoc -Tlint -Wwarning man/*; \
 	else echo 'SKIPPED: the man pages are not checked: mandoc is not installed'; fi
+
+docs: .venv/test
+	$(BIN)/python -m tests.conformance > docs/conformance.md.new
+	mv docs/conformance.md.new docs/conformance.md
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -99,7 +99,7 @@ class TestCommands(SynchronousTestCase):
             for action in parser._actions:
                 for option in action.option_strings:
                     if option not in ("-h", "--help"):
-                        self.assertIn(f"Fl {option[1:]} ", self.page)
+                        self.assertRegex(self.page, rf"(?m)Fl {option[1:]}( |$)")
 
     def test_every_command_of_the_manhole(self) -> None:
         """Each with its arguments."""

@@ -124,10 +124,13 @@ class TestWheel(SynchronousTestCase):
         for path in (ROOT / "b2bua").rglob("*.py"):
             self.assertIn(str(path.relative_to(ROOT)), names)
         self.assertIn("b2bua/py.typed", names)
+        for path in (ROOT / "b2bua").rglob("*.ladder"):
+            self.assertIn(str(path.relative_to(ROOT)), names)
         self.assertEqual([name for name in names if name.startswith("twisted")], ["twisted/plugins/b2bua_plugin.py"])
         for data in (
             "share/man/man8/b2bua.8",
             "share/man/man5/b2bua.toml.5",
+            "share/man/man7/b2bua-selftest.7",
             "share/man/man5/b2bua-policy.5",
             "share/man/man5/b2bua-hiding.5",
             "share/doc/b2bua/etc/b2bua.toml",

@@ -1,4 +1,4 @@
-"""The command `b2bua`: check a configuration, explain a route, make users and certificates, watch a demonstration."""
+"""The command `b2bua`: check a configuration, explain a route, make users and certificates, watch and test calls."""
 
 from __future__ import annotations
 
@@ -55,6 +55,16 @@ Starts the bridge on loopback addresses and lets two small phones call each othe
 TLS over IPv6 out; hold, DTMF by INFO, BYE. Draws the call, and the INVITE as it came and as it left. It needs nothing
 else."""
 
+SELFTEST = """\
+Plays a library of calls through the bridge over real sockets, from phones whose wires lose, delay, double and reorder:
+the flows of RFC 3665 and RFC 5359, the races of RFC 5407, and what else has to go right. Prints a line for each, and
+the ladder of every one that goes otherwise.
+
+Without CONFIG it starts a bridge of its own on loopback addresses. With CONFIG it calls the one that runs with this
+configuration, which must have a route that leads to a phone here; b2bua(8) says which.
+
+The exit status is 0 if all that was played went as drawn, and 1 otherwise."""
+
 Arguments = argparse.Namespace
 
 
@@ -106,6 +116,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     certificate.add_argument("directory", metavar="DIRECTORY", help="where to; made if it is not there")
     command("demo", _demo, "one call through the bridge, drawn as a ladder", DEMO)
+    selftest = command("selftest", _selftest, "play races and call flows through the bridge", SELFTEST)
+    selftest.add_argument("config", metavar="CONFIG", nargs="?", help="the configuration of a bridge that runs")
+    selftest.add_argument("--list", action="store_true", help="name the scenarios, and play none")
+    selftest.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="those with this in their name; may be repeated"
+    )
+    selftest.add_argument("--slow", action="store_true", help="also those that wait for 64*T1")
+    selftest.add_argument(
+        "--seed", metavar="NUMBER", type=int, default=1, help="of what is lost by chance (default: %(default)s)"
+    )
+    selftest.add_argument(
+        "--listener", metavar="NAME", default="", help="alice calls this listener of CONFIG (default: the first)"
+    )
+    selftest.add_argument(
+        "--dial", metavar="PHONE=URI", action="append", default=[], help="what alice dials for bob; may be repeated"
+    )
     return parser
 
 
@@ -222,6 +248,20 @@ def _demo(given: Arguments) -> int:
     from b2bua.ops import demo
 
     return demo.main()
+
+
+def _selftest(given: Arguments) -> int:
+    from b2bua.config import ConfigurationError, load
+    from b2bua.ops.check import say_mistakes
+    from b2bua.ops.selftest.run import Wish, main
+
+    try:
+        configuration = load(given.config) if given.config is not None else None
+    except ConfigurationError as error:
+        say_mistakes(error, print)
+        return 1
+    wish = Wish(configuration, given.only, given.slow, given.seed, given.listener, given.dial, given.list)
+    return main(wish)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import deferLater
@@ -35,6 +35,8 @@ from b2bua.sip.tokens import Tokens
 PATIENCE = 5.0  # seconds for what takes milliseconds on one machine
 _CLOSING = 1.0  # seconds that connections may take to close
 _TOLD = 3  # calls of each phone that a failure tells of
+
+P = TypeVar("P", bound=Phone)
 
 
 class Waited(Exception):
@@ -58,13 +60,17 @@ class Lines:
         self._wheel = Wheel(reactor)
         self.files = files
         self.ca = ca
-        self._lines: list[_Line] = []
+        self._lines: list[_Line[Any]] = []
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     def phone(self, user: str, transport: str, address: str, port: int = 0) -> Phone:
         """A phone that listens at `address`, at any free port unless one is given."""
+        return self.made(Phone, user, transport, address, port)
+
+    def made(self, kind: type[P], user: str, transport: str, address: str, port: int = 0) -> P:
+        """The same, for a phone of another kind. CannotListenError where it cannot listen there."""
         at = Listener(user, "", transport, address, port or free_port(transport, address))
-        line = _Line(user, at, self._reactor, self._wheel)
+        line = _Line(kind, at, self._reactor, self._wheel)
         line.open(self.files, self.ca)
         line.phone.noticed = self._notice
         self._lines.append(line)
@@ -112,11 +118,11 @@ class Lines:
         self._lines.clear()
 
 
-class _Line:
+class _Line(Generic[P]):
     """One phone's socket, or its port and connections: their owner (`net.transports.stream.Owner`)."""
 
-    def __init__(self, user: str, at: Listener, reactor: Any, wheel: Wheel) -> None:
-        self.phone = Phone(user, at, self.send, Tokens(os.urandom), wheel.after)
+    def __init__(self, kind: type[P], at: Listener, reactor: Any, wheel: Wheel) -> None:
+        self.phone = kind(at.name, at, self.send, Tokens(os.urandom), wheel.after)
         self._at = at
         self._reactor = reactor
         self._wheel = wheel
