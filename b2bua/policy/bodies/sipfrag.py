@@ -8,7 +8,7 @@ from b2bua.policy.body import Crossing, Entity, Kind, Said
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.status import reason_of
 
-_STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?:[ \t][^\r\n]*)?(?:\r\n|\Z)")
+_STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?:[ \t][^\r\n]*)?(?:\r?\n|\Z)")  # some end it with LF alone
 
 
 def _sipfrag(entity: Entity, crossing: Crossing) -> Said:
