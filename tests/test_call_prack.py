@@ -230,6 +230,17 @@ class EndToEnd(Provisionals):
         self.assertEqual((self.far.times("PRACK"), self.talk.times("200 PRACK")), (1, 1))
         self.hang_up()
 
+    def test_a_late_prack_is_unknown(self) -> None:
+        """RFC 3262 3: a 481 to PRACK is about a response, not about the call, which goes on."""
+        self.begin(SUPPORTED)
+        self.reliably(183, 1)
+        self.world.bob.says(200, to="INVITE")
+        prack = self.prack(self.ringing())
+        self.world.bob.says(481, to="PRACK")
+        self.world.settle()
+        self.assertEqual((prack.status, self.talk.times("BYE")), (481, 0))
+        self.hang_up()
+
     def test_a_late_prack_at_once(self) -> None:
         """The same before any retransmission would have been due."""
         self.begin(SUPPORTED)

@@ -140,6 +140,13 @@ class InsideACall(SynchronousTestCase):
         self.world.bob.says(200)
         self.world.forget()
 
+    def test_a_notify_that_nobody_asked_for(self) -> None:
+        """RFC 6665 4.1.3: its 481 is about a subscription; the call goes on."""
+        sent = self.near.notify("talk", "active")
+        self.world.bob.says(481)
+        self.world.settle()
+        self.assertEqual((sent.status, self.near.times("BYE"), self.far.times("BYE")), (481, 0, 0))
+
     def test_either_side_subscribes(self) -> None:
         """It crosses in the dialog, both ways, and NOTIFY back; the call goes on after it."""
         world = self.world

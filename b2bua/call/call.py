@@ -244,7 +244,9 @@ class Call:
         """UPDATE: one at a time from each side, and one offer at a time from both (RFC 3311 5.2)."""
         leg = side.leg
         offers = describes(transaction.request)
-        if status := THEIRS if leg.updating else overlap(self, side) if offers else 0:
+        if offers and self.joining:
+            self.refuse(side, transaction, OURS)
+        elif status := THEIRS if leg.updating else overlap(self, side) if offers else 0:
             self._not_now(side, transaction, status)
         else:
             Exchange(self, leg, side.peer, transaction, offers=offers).start()
@@ -260,6 +262,11 @@ class Call:
         peer = pair[1] if pair[0] is leg else pair[0]
         return self._inviting() or leg.accepting is not None or overlap(self, Side(self, leg, peer)) != 0
 
+    @property
+    def joining(self) -> bool:
+        """Whether a transfer has a new session agreed on: no other offer may come between."""
+        return self.transfer is not None and self.transfer.joining
+
     def _inviting(self) -> bool:
         """Whether an INVITE is under way, or its last ACK is."""
         return self.reinvitation is not None or self.refreshing is not None or self.owed is not None
@@ -274,7 +281,7 @@ class Call:
         ):
             # A second INVITE while the first is not answered (RFC 3261 14.2).
             self._not_now(side, transaction, THEIRS)
-        elif self._inviting() or (self.transfer is not None and self.transfer.joining):
+        elif self._inviting() or self.joining:
             self.refuse(side, transaction, OURS)  # glare (S32), or one before the ACK that answers an offer
         elif status := overlap(self, side):
             self._not_now(side, transaction, status)
@@ -290,13 +297,13 @@ class Call:
     def _bye(self, side: Side, transaction: ServerTransaction) -> None:
         """A peer hangs up (RFC 3261 15)."""
         leg, peer = side.leg, side.peer
-        if self.transfer is not None and self.transfer.hung_up(side, transaction):
-            return
         over = leg.standing in _OVER and peer.standing is not Standing.CONFIRMED
         if over:
             leg.standing = Standing.ENDED  # a BYE of ours that waits is not needed any more
         if leg.accepting is not None:  # who hangs up has had our 2xx, whatever became of the ACK
             self._acknowledged(leg, leg.accepting, Request("ACK", transaction.request.uri_text, {}))
+        if self.transfer is not None and self.transfer.hung_up(side, transaction):
+            return
         by_caller = leg.call_id == self.near.call_id
         why = "the caller hung up" if by_caller else "the callee hung up"
         if over:
@@ -324,12 +331,15 @@ class Call:
         self.hall.book.part(self.pairs)
         self.near, self.far, self.pairs = near, far, [(near, far)]
         self.hall.book.pair(self, near, far)
-        self.transfer = None
+        self.transfer = self.usages = None  # what was subscribed to in the old dialog ends with it
+        self.timed = near.timer is not None or far.timer is not None
+        if self.timed:
+            self.look_again()
 
     def dissolve(self, why: str) -> None:
         """The call is over without a word: its legs have gone over to another one."""
         self.hall.book.part(self.pairs)
-        self.pairs, self.transfer = [], None
+        self.pairs, self.transfer, self.usages = [], None, None
         self.end(why)
 
     def hang_up(self, why: str, reason: str = "") -> None:
@@ -349,10 +359,14 @@ class Call:
                     self.send_bye(leg)
             self.end(why)
 
-    def gone(self, why: str) -> None:
-        """A peer knows the call no more or is not there (S32): the other side is told."""
-        if self.phase is Phase.ANSWERED:
-            self.hang_up(why)
+    def gone(self, leg: Leg, why: str, reason: str = "") -> None:
+        """A peer knows the call no more or is not there (S32): the other side is told.
+
+        Unless it is a peer that has left the call, which goes on without it (`regroup`).
+        """
+        stays = leg.standing not in _OVER and any(leg in pair for pair in self.pairs)
+        if stays and self.phase is Phase.ANSWERED:
+            self.hang_up(why, reason)
 
     def send_bye(self, leg: Leg) -> None:
         """BYE of our own on one leg; where our 2xx has had no ACK yet, only after that (RFC 3261 15)."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _REFRESHES_TARGET = frozenset({"UPDATE", "NOTIFY"})
 _MAY_OFFER = frozenset({"UPDATE", "PRACK"})
+# Their 481 is about a response that was acknowledged already (RFC 3262 3), or a subscription (RFC 6665 4.1.3).
+_OF_SOMETHING_ELSE = frozenset({"PRACK", "NOTIFY"})
 
 
 class Exchange:
@@ -81,8 +83,8 @@ class Exchange:
     def _cross(self, response: Response) -> Response:
         crossed = self._call.hall.crossed(self._far, self._near, self._server.request, response)
         self._respond(crossed)
-        if response.status == 481:
-            self._call.gone("the peer knows the call no more")
+        if response.status == 481 and self._server.method not in _OF_SOMETHING_ELSE:
+            self._call.gone(self._far, "the peer knows the call no more")
         return crossed
 
     def _updated(self, transaction: ClientTransaction, response: Response) -> None:

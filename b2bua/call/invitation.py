@@ -122,7 +122,7 @@ class Invitation(ABC):
         """A 2xx that has nothing to wait for."""
         tag = response.to_tag
         if tag in self._acks:  # the 2xx again: the same ACK again (S23)
-            self._transmit(*self._acks[tag])
+            transmit(self.call.hall.wire, *self._acks[tag])
         elif not self.server.answered:
             self._accept(response)
         elif self._accepted is None or self._accepted.remote_tag != tag:
@@ -205,9 +205,6 @@ class Invitation(ABC):
             far.timer.keep(ack)
         self._acks[far.remote_tag] = far, ack
         self.call.note(far, True, "ACK")
-        self._transmit(far, ack)
-
-    def _transmit(self, far: Leg, ack: Request) -> None:
         transmit(self.call.hall.wire, far, ack)
 
     def acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
@@ -231,7 +228,7 @@ class Invitation(ABC):
     def unacknowledged(self, transaction: ServerTransaction) -> None:
         """No ACK in 64·T1: the call ends on both sides (RFC 3261 13.3.1.4)."""
         self.near.accepting = None
-        self.call.hang_up("no ACK came for the 2xx")
+        self.call.gone(self.near, "no ACK came for the 2xx")
         self.call.release(self.near)
 
     # CANCEL

@@ -205,7 +205,7 @@ class LocalTransfer:
             return
         self._fail(status)
         if status in (408, 481) and of_a_call:
-            invite.call.gone(f"the peer answers {status} to an INVITE")
+            invite.call.gone(invite.leg, f"the peer answers {status} to an INVITE")
 
     def overdue(self) -> None:
         """It rang for as long as a call may."""

@@ -70,4 +70,4 @@ class Probe(Farewell):
 
     def lost(self, status: int, reason: str) -> None:
         """The peer is not there."""
-        self.call.gone(f"a probe found nobody: {reason}")
+        self.call.gone(self.leg, f"a probe found nobody: {reason}")

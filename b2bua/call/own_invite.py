@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from b2bua.call import refresh
 from b2bua.call.addresses import Addresses, Attempt
-from b2bua.call.way import flow_of, take
+from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.policy.routing import Go
 from b2bua.sip.grammar import Malformed
@@ -88,7 +89,7 @@ class OwnInvite:
     def _success(self, transaction: ClientTransaction, response: Response) -> None:
         tag = response.to_tag
         if tag in self._acks:  # the 2xx again: the same ACK again (S23)
-            self._transmit(*self._acks[tag])
+            transmit(self.call.hall.wire, *self._acks[tag])
         elif self._over or (self._accepted and tag != self.leg.remote_tag):
             self._unwanted(response)
         elif not self._accepted:
@@ -103,6 +104,7 @@ class OwnInvite:
                 self._end()
                 self.told.refused(self, 502)
                 return
+            refresh.accepted(self.call, self.leg, response)
             self.told.accepted(self, response)
 
     def _note_offer(self, response: Response) -> None:
@@ -133,21 +135,17 @@ class OwnInvite:
 
     def acknowledge(self, granted: Headers | None = None, body: bytes = b"") -> None:
         """The session is agreed: ACK, with the answer to the offer of the 2xx."""
-        self._acknowledge(self.leg, granted, body)
+        ack = self._acknowledge(self.leg, granted, body)
+        if self.leg.timer is not None and self._client is not None:
+            self.leg.timer.keep(ack if body else self._client.request)
 
-    def _acknowledge(self, leg: Leg, granted: Headers | None = None, body: bytes = b"") -> None:
+    def _acknowledge(self, leg: Leg, granted: Headers | None = None, body: bytes = b"") -> Request:
         assert self._client is not None, "a 2xx answers our INVITE"
         ack = leg.ack(self._client.request.cseq[0], granted, body)
         self._acks[leg.remote_tag] = leg, ack
         self.call.note(leg, True, "ACK")
-        self._transmit(leg, ack)
-
-    def _transmit(self, leg: Leg, ack: Request) -> None:
-        flow = flow_of(leg)
-        if flow is not None:
-            self.call.hall.wire.transmit(ack, flow)
-        else:
-            take(self.call.hall.wire, leg, lambda flow: self._transmit(leg, ack), lambda status, reason: None)
+        transmit(self.call.hall.wire, leg, ack)
+        return ack
 
     def give_up(self) -> None:
         """It is not wanted any more: CANCEL, or ACK where it was accepted."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from b2bua.call.offers import describes
 from b2bua.call.way import take, transmit
-from b2bua.dialog.leg import Leg
+from b2bua.dialog.leg import Leg, Standing
 from b2bua.dialog.reliable import OPTION as RELIABLE
 from b2bua.dialog.session_timer import OPTION, Do, SessionTimer, expires_of
 from b2bua.sip.grammar import Malformed
@@ -60,30 +60,45 @@ def heard(call: Call, near: Leg, far: Leg, request: Request, response: Response)
         "Session-Expires" in request.headers or (limits.session_expires and OPTION in request.tokens("Supported"))
     ):
         near.timer = SessionTimer(limits.session_expires, limits.min_se)
-    if far.timer is None and "Session-Expires" in response.headers:
-        far.timer = SessionTimer(limits.session_expires, limits.min_se)
-    if far.timer is not None:
+    _hear(call, far, response)
+
+
+def _hear(call: Call, leg: Leg, response: Response) -> None:
+    limits = call.hall.limits
+    if leg.timer is None and "Session-Expires" in response.headers:
+        leg.timer = SessionTimer(limits.session_expires, limits.min_se)
+    if leg.timer is not None:
         try:
-            far.timer.hear(response)
+            leg.timer.hear(response)
         except Malformed as fault:
-            far.timer.seconds = 0
-            call.hall.journal.fault(far.flow or Flow(far.listener, far.next_hop.host, 0), fault, "a 2xx response")
+            leg.timer.seconds = 0
+            call.hall.journal.fault(leg.flow or Flow(leg.listener, leg.next_hop.host, 0), fault, "a 2xx response")
 
 
 def agreed(
     call: Call, near: Leg, far: Leg, request: Request, crossed: Response, sent: Request, response: Response
 ) -> None:
     """It was said: both intervals begin. `crossed` and `sent` are what we said, on the near and on the far leg."""
-    now = call.hall.wire.now()
     for leg, theirs, ours in ((near, request, crossed), (far, response, sent)):
-        timer = leg.timer
-        if timer is not None:
-            timer.agree(now)
-            timer.keep(ours)
-            _learn(timer, theirs)
-            call.timed = True
+        if leg.timer is not None:
+            _begins(call, leg.timer, theirs)
+            leg.timer.keep(ours)
     if call.timed:
         call.look_again()
+
+
+def accepted(call: Call, leg: Leg, response: Response) -> None:
+    """A 2xx to an INVITE of our own: the leg's interval begins; what was agreed on is kept with the ACK."""
+    _hear(call, leg, response)
+    if leg.timer is not None:
+        _begins(call, leg.timer, response)
+        call.look_again()
+
+
+def _begins(call: Call, timer: SessionTimer, theirs: Message) -> None:
+    timer.agree(call.hall.wire.now())
+    _learn(timer, theirs)
+    call.timed = True
 
 
 def _learn(timer: SessionTimer, message: Message) -> None:
@@ -91,22 +106,26 @@ def _learn(timer: SessionTimer, message: Message) -> None:
         timer.updates = "update" in message.tokens("Allow")
 
 
+def _running(call: Call) -> list[tuple[Leg, SessionTimer]]:
+    """The legs with something agreed; but who has left, in a transfer, has no session any more."""
+    legs = [leg for pair in call.pairs for leg in pair if leg.standing is Standing.CONFIRMED]
+    return [(leg, leg.timer) for leg in legs if leg.timer is not None and leg.timer.runs]
+
+
 def next_look(call: Call) -> float:
     """When the next timer of a call is due."""
-    timers = [leg.timer for pair in call.pairs for leg in pair if leg.timer is not None and leg.timer.runs]
-    return min((timer.due for timer in timers), default=float("inf"))
+    return min((timer.due for _, timer in _running(call)), default=float("inf"))
 
 
 def look(call: Call) -> None:
     """What time brings to the legs of an answered call."""
-    for pair in call.pairs:
-        for leg in pair:
-            do = leg.timer.look(call.hall.wire.now()) if leg.timer is not None else Do.NOTHING
-            if do is Do.REFRESH:
-                Refresh(call, leg).start()
-            elif do is Do.HANG_UP:
-                call.hang_up("the session timer expired", EXPIRED)
-                return
+    for leg, timer in _running(call):
+        do = timer.look(call.hall.wire.now())
+        if do is Do.REFRESH:
+            Refresh(call, leg).start()
+        elif do is Do.HANG_UP:
+            call.hang_up("the session timer expired", EXPIRED)
+            return
 
 
 class Refresh:
@@ -125,8 +144,7 @@ class Refresh:
     def start(self) -> None:
         """Send it, or wait until nothing is in its way (RFC 3261 14.1)."""
         if self._method == "INVITE":
-            transfer = self.call.transfer
-            if self.call.busy(self.leg) or (transfer is not None and transfer.joining):
+            if self.call.busy(self.leg) or self.call.joining:
                 self._later(_BUSY)
                 return
             self.call.refreshing = self
@@ -212,7 +230,7 @@ class Refresh:
     def _gone(self, status: int) -> None:
         """RFC 4028 10, RFC 5057 5: whatever was agreed meanwhile."""
         self._done()
-        self.call.hang_up(f"a refresh of the session was answered {status}", EXPIRED)
+        self.call.gone(self.leg, f"a refresh of the session was answered {status}", EXPIRED)
 
     def _done(self) -> None:
         if self.call.refreshing is self:

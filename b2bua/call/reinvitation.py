@@ -55,7 +55,7 @@ class Reinvitation(Invitation):
 
     def unwanted(self, far: Leg) -> None:
         """Accepted after it was overdue: the two sides do not have the same session any more."""
-        self.call.gone("an INVITE was accepted too late")
+        self.call.gone(self._peer, "an INVITE was accepted too late")
 
     def provisional(self, response: Response) -> None:
         """Passed on as it is."""
@@ -82,7 +82,7 @@ class Reinvitation(Invitation):
         if not self.server.answered:
             self.relay(self.near, self._peer, response)
         if status in (408, 481):
-            self.call.gone(f"the peer answers {status} to an INVITE")
+            self.call.gone(self._peer, f"the peer answers {status} to an INVITE")
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer came."""
@@ -94,7 +94,7 @@ class Reinvitation(Invitation):
         if not self.server.answered:
             self.respond(self.near, self.near.response(self.server.request, status))
             if status == 408:
-                self.call.gone("the peer does not answer an INVITE")
+                self.call.gone(self._peer, "the peer does not answer an INVITE")
 
     def overdue(self) -> None:
         """Tried for as long as a call may ring: given up; the session stays as it was (RFC 3261 14.1).
