@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2bua.call import prack
 from b2bua.call.addresses import Addresses, Attempt
 from b2bua.call.hunt import Hop, Outcome
 from b2bua.call.invitation import Invitation
@@ -142,6 +143,7 @@ class Branch(Invitation):
         call.note(far, False, f"{response.status} INVITE")
         if response.body and call.options.forks == "first" and call.pairs[0][1] is not far:
             # One dialog has one answer (RFC 3261 13.2.1): what another fork says of its session waits for its 2xx.
+            self.keep_answer(response)
             response = Response(response.status, response.reason, response.headers)
         self.relay(near, far, response)
 
@@ -187,11 +189,13 @@ class Branch(Invitation):
         if self._given_up:
             return  # a 2xx may still come
         call, book = self.call, self.call.hall.book
-        book.part(self._pairs)
-        call.pairs = [pair for pair in call.pairs if pair not in self._pairs]
-        self._pairs = []
+        pairs, self._pairs = self._pairs, []
+        book.part(pairs)
+        call.pairs = [pair for pair in call.pairs if pair not in pairs]
         if call.pairs:
             book.join(call, *call.pairs[0])  # where they had one near leg, it is the next fork's
+        if call.reliable:
+            prack.strike(call, pairs)
 
     def _forget(self) -> None:
         """It was given up, and now it has ended."""

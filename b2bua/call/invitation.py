@@ -13,6 +13,7 @@ from b2bua.call import prack, refresh
 from b2bua.call.offers import describes
 from b2bua.call.way import transmit
 from b2bua.dialog.leg import Leg, Standing
+from b2bua.policy.hiding import OF_THE_BODY
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
@@ -28,7 +29,7 @@ _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 class Invitation(ABC):
     """One INVITE from the near leg to the far leg."""
 
-    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks", "_tries")
+    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks", "_tries", "_answers")
 
     def __init__(self, call: Call, near: Leg, server: ServerTransaction) -> None:
         self.call = call
@@ -39,6 +40,7 @@ class Invitation(ABC):
         self._accepted: Leg | None = None  # the far leg whose 2xx was taken
         self._tries = 1
         self._acks: dict[str, tuple[Leg, Request]] = {}  # by the tag of the 2xx
+        self._answers: dict[str, Response] = {}  # by the tag: reliable ones whose answer waits for the 2xx to cross
 
     # The far side's answers
 
@@ -90,11 +92,25 @@ class Invitation(ABC):
 
     def _held(self, response: Response) -> bool:
         """Whether a 2xx waits for the near side's PRACK (RFC 3262 3)."""
-        for near, far in self.call.pairs:
-            if far.remote_tag == response.to_tag and far.call_id == response.call_id:
-                sending = self.call.reliable.get(near)
-                return sending is not None and sending.holds(self, response)
+        for one, other in self.call.pairs:
+            for near, far in ((one, other), (other, one)):  # whichever of them invites
+                if far.remote_tag == response.to_tag and far.call_id == response.call_id:
+                    sending = self.call.reliable.get(near)
+                    return sending is not None and sending.holds(self, response)
         return False
+
+    def keep_answer(self, response: Response) -> None:
+        """A reliable response whose answer the near side is not told as one: the 2xx has none of its own then."""
+        if "RSeq" in response.headers and describes(response) and describes(self.server.request):
+            self._answers[response.to_tag] = response
+
+    def _whole(self, response: Response) -> Response:
+        """A 2xx with the answer that its far side gave before (RFC 3262 5)."""
+        answer = self._answers.get(response.to_tag)
+        if answer is None or response.body:
+            return response
+        of_the_body = {name: values for name, values in answer.headers.items() if name in OF_THE_BODY}
+        return Response(response.status, response.reason, {**response.headers, **of_the_body}, answer.body)
 
     def _again(self, transaction: ClientTransaction, response: Response) -> bool:
         """Whether the far side has it once more: with the interval, or the extension, that it insists on."""
@@ -141,7 +157,7 @@ class Invitation(ABC):
         self.call.send_bye(far)
 
     def _accept(self, response: Response) -> None:
-        hall = self.call.hall
+        hall, response = self.call.hall, self._whole(response)
         try:
             near, far = self.pair(response)
             if timed := self._timed(near, far, response):

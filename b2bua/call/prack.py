@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,6 +106,14 @@ class Sending:
         self._held[invitation] = response
         return True
 
+    def strike(self, far: Leg) -> None:
+        """A far leg is over: nobody waits for the PRACK of what was said on it, nor is more of it said."""
+        reliable = self._reliable
+        reliable.queue = deque(sent for sent in reliable.queue if sent.far is not far)
+        if reliable.waiting is not None and reliable.waiting.far is far:
+            self.acknowledge((reliable.rseq, self.cseq, "INVITE"))
+            self.go_on()
+
     def _let_go(self) -> None:
         held, self._held = self._held, {}
         for invitation, response in held.items():
@@ -140,7 +149,9 @@ def relay(invitation: Invitation, near: Leg, far: Leg, response: Response) -> bo
         if far.order.judge(number, rseq) is not Verdict.NEXT:
             return True  # RFC 3262 4: once is enough; and none without the one before it
     required = OPTION in request.tokens("Require")
-    if rseq and not required and OPTION not in request.tokens("Supported"):
+    # Where many forks are one dialog for the caller (S28), none of them may have the only answer of that dialog.
+    shared = call.setup is not None and call.options.forks == "first" and describes(request)
+    if rseq and not required and (shared or OPTION not in request.tokens("Supported")):
         return _alone(invitation, far, response, rseq)
     if not rseq and not required:
         return False
@@ -165,6 +176,7 @@ def _alone(invitation: Invitation, far: Leg, response: Response, rseq: int) -> b
     if describes(response) and not describes(invitation.server.request):
         _cannot_cross(invitation, response, "an offer in a reliable response that nobody asked for")
         return True
+    invitation.keep_answer(response)
     OwnPrack(invitation.call, far, rseq, response.cseq[0]).start()
     return False
 
@@ -183,6 +195,14 @@ def refuse(call: Call, status: int, why: str) -> None:
     else:
         assert call.reinvitation is not None, "an INVITE is under way"
         call.reinvitation.give_up(status)
+
+
+def strike(call: Call, pairs: list[tuple[Leg, Leg]]) -> None:
+    """Early dialogs are over, while the call goes on."""
+    for near, far in pairs:
+        sending = call.reliable.get(near)
+        if sending is not None:
+            sending.strike(far)
 
 
 def take(call: Call, side: Side, transaction: ServerTransaction) -> None:
