@@ -386,6 +386,28 @@ class GivenUp(Three):
         self.assertEqual(self.counts("CANCEL"), [0, 1, 1])
         self.ends("the caller hung up")
 
+    def test_bye_in_an_early_dialog_crosses_its_2xx(self) -> None:
+        """RFC 3261 15: who was hung up has not answered: ACK and BYE, while the others ring on."""
+        talk = self.ring()
+        self.world.alice.branch(talk, 1).bye()
+        self.one.says(200, to="INVITE")
+        self.world.forget()
+        self.assertEqual((self.counts("ACK"), self.counts("CANCEL")), ([1, 0, 0], [0, 0, 0]))
+        self.assertEqual((self.counts("BYE")[0] > 1, talk.times("200 INVITE")), (True, 0))
+        one = self.one.talk
+        assert one.invitation is not None
+        one.respond(one.invitation, 200, one.sdp(), {"Content-Type": ["application/sdp"]})
+        for _ in range(2):
+            self.one.says(200, to="BYE")
+        self.two.says(200)
+        self.world.forget()
+        self.assertEqual((self.counts("ACK")[:2], talk.times("200 INVITE")), ([2, 1], 1))
+        talk.bye()
+        self.two.says(200)
+        self.three.open.clear()
+        self.world.wait(1)
+        self.ends("the caller hung up")
+
     def test_it_rings_too_long(self) -> None:
         """RFC 3261 16.6, timer C: all are cancelled."""
         self.ring()

@@ -147,6 +147,16 @@ class Branch(Invitation):
             response = Response(response.status, response.reason, response.headers)
         self.relay(near, far, response)
 
+    def succeeded(self, response: Response) -> None:
+        """A 2xx; it is too late in an early dialog that the caller has hung up, while another one rings."""
+        tag = response.to_tag
+        hung_up = any(far.remote_tag == tag and near.standing is Standing.ENDED for near, far in self._pairs)
+        if hung_up and tag not in self._acks and not self.server.answered:
+            self._too_late(response)
+            self._ended(Outcome(487, "the caller hung up"))
+        else:
+            super().succeeded(response)
+
     def up(self, near: Leg, far: Leg) -> None:
         """The call is answered."""
         self._addresses = None

@@ -142,15 +142,18 @@ class Invitation(ABC):
         elif not self.server.answered:
             self._accept(response)
         elif self._accepted is None or self._accepted.remote_tag != tag:
-            # Nobody waits for it any more: ACK, then BYE, through its own route set (S27, S28).
-            try:
-                far = self.late(response)
-            except Malformed:
-                far = self.late(_without_target(response))
-            self.call.note(far, False, f"{response.status} INVITE")
-            self._send_ack(far)
-            self.unwanted(far)
+            self._too_late(response)
         # Else the 2xx comes again, while the near ACK with the answer to its offer is awaited.
+
+    def _too_late(self, response: Response) -> None:
+        """Nobody waits for it any more: ACK, then BYE, through its own route set (S27, S28)."""
+        try:
+            far = self.late(response)
+        except Malformed:
+            far = self.late(_without_target(response))
+        self.call.note(far, False, f"{response.status} INVITE")
+        self._send_ack(far)
+        self.unwanted(far)
 
     def unwanted(self, far: Leg) -> None:
         """The 2xx that came too late has its ACK."""
