@@ -15,7 +15,7 @@ from b2bua.call.reinvitation import Reinvitation
 from b2bua.call.relayed import Relayed
 from b2bua.call.transfer import refer
 from b2bua.call.usages import REFER, Usages, event_of
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import OVER, Leg, Standing
 from b2bua.dialog.session_timer import too_short
 from b2bua.policy.crossing import METHODS
 from b2bua.policy.hiding import unsupported
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 WATCH = 30.0  # seconds between two looks at a call
 HISTORY = 200  # steps kept for the ladder
 LABEL = 64  # characters of a step: a method may be as long as a message
-
-_OVER = frozenset({Standing.ENDING, Standing.ENDED})
 
 
 class Phase(Enum):
@@ -182,11 +180,11 @@ class Call:
         self.note(leg, False, method)
         if method == "BYE":
             self._bye(side, transaction)
-        elif leg.standing in _OVER and not self._outlived(side, request):
+        elif leg.standing in OVER and not self._outlived(side, request):
             self.refuse(side, transaction, 481)
         elif self.hall.hops_left(request) < 0:
             self.refuse(side, transaction, 483)
-        elif self.transfer is not None and side.peer.standing in _OVER:
+        elif self.transfer is not None and side.peer.standing in OVER:
             self.refuse(side, transaction, 491)  # it has left, and who comes in its place is not there yet
         elif lacking := unsupported(request):
             self.refuse(side, transaction, 420, {"Unsupported": [", ".join(lacking)]})
@@ -297,7 +295,7 @@ class Call:
     def _bye(self, side: Side, transaction: ServerTransaction) -> None:
         """A peer hangs up (RFC 3261 15)."""
         leg, peer = side.leg, side.peer
-        over = leg.standing in _OVER and peer.standing is not Standing.CONFIRMED
+        over = leg.standing in OVER and peer.standing is not Standing.CONFIRMED
         if over:
             leg.standing = Standing.ENDED  # a BYE of ours that waits is not needed any more
         if leg.accepting is not None:  # who hangs up has had our 2xx, whatever became of the ACK
@@ -310,7 +308,7 @@ class Call:
             self.refuse(side, transaction, 200)  # BYE crossing BYE: both are right (S33)
         elif self.setup is not None and not by_caller:
             self.refuse(side, transaction, 481)  # RFC 3261 15: not for a callee to send in an early dialog
-        elif self.setup is not None and all(near is leg or near.standing in _OVER for near, _ in self.pairs):
+        elif self.setup is not None and all(near is leg or near.standing in OVER for near, _ in self.pairs):
             self.refuse(side, transaction, 200)
             self.setup.abandon(487, why)  # no other early dialog: the caller takes its INVITE back
         else:
@@ -364,13 +362,13 @@ class Call:
 
         Unless it is a peer that has left the call, which goes on without it (`regroup`).
         """
-        stays = leg.standing not in _OVER and any(leg in pair for pair in self.pairs)
+        stays = leg.standing not in OVER and any(leg in pair for pair in self.pairs)
         if stays and self.phase is Phase.ANSWERED:
             self.hang_up(why, reason)
 
     def send_bye(self, leg: Leg) -> None:
         """BYE of our own on one leg; where our 2xx has had no ACK yet, only after that (RFC 3261 15)."""
-        if leg.standing in _OVER:
+        if leg.standing in OVER:
             return
         leg.standing = Standing.ENDING
         if leg.accepting is None:
@@ -426,7 +424,7 @@ class Call:
         """Ask both peers whether they are still there: OPTIONS in the dialog. Silence or 481 ends the call."""
         for pair in self.pairs:
             for leg in pair:
-                if leg.standing not in _OVER:
+                if leg.standing not in OVER:
                     Probe(self, leg).start()
 
 

@@ -23,7 +23,7 @@ from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
-from b2bua.policy.admission import Admission, Limit
+from b2bua.policy.admission import LATER, Admission, Limit
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
@@ -36,9 +36,8 @@ from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
-# A dialog of these is another kind than a call's; they are refused until they can be bridged whole.
+# These belong into a dialog that we know, or (REGISTER) are not bridged.
 _OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
-_RETRY_AFTER = 5  # seconds, of a refusal that passes
 
 Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
 
@@ -128,7 +127,7 @@ class Hall:
         request = transaction.request
         method = request.method
         if self.draining:
-            self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(_RETRY_AFTER)]})
+            self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
         elif method in ("BYE", "UPDATE") or (method in _OTHER_DIALOGS and not self._wanted(transaction)):
@@ -181,7 +180,7 @@ class Hall:
     def _subscribe(self, near: Leg, transaction: ServerTransaction) -> None:
         """A subscription stays as long as its peers like, without a word: there is only room for so many."""
         if 0 < self.limits.subscriptions <= len(self.book.subscriptions):
-            self.refuse(transaction, 503, "too many subscriptions", {"Retry-After": [str(_RETRY_AFTER)]})
+            self.refuse(transaction, 503, "too many subscriptions", {"Retry-After": [str(LATER)]})
             return
         subscription = Subscription(self, near, transaction)
         self.book.subscriptions[subscription.id] = subscription

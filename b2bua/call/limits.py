@@ -24,3 +24,8 @@ class Limits:
     min_se: int = 90
     subscriptions: int = 20000
     spirals: int = 5
+
+    @property
+    def longest_ring(self) -> float:
+        """Of what rings in a call that is up, which must not wait for ever: 180 where `ring_timeout` is off."""
+        return self.ring_timeout or 180.0

@@ -17,7 +17,7 @@ from b2bua.call.ids import Named
 from b2bua.call.naming import embedded_replaces
 from b2bua.call.news import News
 from b2bua.call.own_invite import OwnCall, OwnInvite
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import OVER, Leg, Standing
 from b2bua.policy.hiding import OF_THE_BODY
 from b2bua.sip.address import Address, parse_address
 from b2bua.sip.dialogid import DialogId, Reference
@@ -30,10 +30,7 @@ from b2bua.transaction.transaction import ServerTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
-RING_TIMEOUT = 180.0  # seconds, where the configuration has none
 AGAIN = 4  # times that an INVITE is tried which meets another one (RFC 3261 14.1)
-
-_OVER = (Standing.ENDING, Standing.ENDED)
 
 
 class LocalTransfer:
@@ -50,7 +47,7 @@ class LocalTransfer:
     def __init__(self, call: Call, side: Side, server: ServerTransaction) -> None:
         self.call = call
         self.joining = False  # a new session is being agreed: no other INVITE may be
-        self.deadline = call.hall.wire.now() + (call.hall.limits.ring_timeout or RING_TIMEOUT)
+        self.deadline = call.hall.wire.now() + call.hall.limits.longest_ring
         self._server = server
         self._leg = side.leg  # of who refers
         self._remaining = side.peer
@@ -216,7 +213,7 @@ class LocalTransfer:
     def hung_up(self, side: Side, transaction: ServerTransaction) -> bool:
         """A BYE: whether there is nobody to tell it to. Who refers may leave at once (RFC 5589 6.1)."""
         leaves = side.leg is self._leg or side.leg is self._other_leg
-        if not leaves and side.peer.standing not in _OVER:
+        if not leaves and side.peer.standing not in OVER:
             return False
         side.leg.standing = Standing.ENDED
         side.call.refuse(side, transaction, 200)
@@ -245,7 +242,7 @@ class LocalTransfer:
             return
         self._stop(status)
         for call, leg in ((self.call, self._leg), (self._other, self._other_leg)):
-            if call is not None and leg is not None and leg.standing in _OVER:
+            if call is not None and leg is not None and leg.standing in OVER:
                 call.hang_up("the transfer failed, and who asked for it has left")
 
     def abandon(self) -> None:

@@ -11,7 +11,7 @@ import re
 
 from b2bua.call.ids import Ids, Named
 from b2bua.call.way import flow_of
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import OVER, Leg
 from b2bua.policy.crossing import refer_to
 from b2bua.sip.address import parse_address
 from b2bua.sip.dialogid import Reference, parse_reference
@@ -116,7 +116,7 @@ def party(ids: Ids, zone: str, request: Request) -> Named:
     named = ids.resolve(zone, parse_reference(request.only(names[0]), names[0]).dialog)
     if named is None:
         raise Malformed(f"{names[0]} names no dialog of zone {zone}", "RFC 3891 3", 481)
-    if named.leg is not None and named.leg.standing in (Standing.ENDING, Standing.ENDED):
+    if named.leg is not None and named.leg.standing in OVER:
         raise Malformed(f"{names[0]} names a dialog that has ended", "RFC 3891 3", 603)
     return named
 

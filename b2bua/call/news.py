@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.way import take
-from b2bua.dialog.leg import Leg
+from b2bua.dialog.leg import HOPS, Leg
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Response
 from b2bua.sip.status import reason_of
@@ -15,7 +15,6 @@ from b2bua.transaction.transaction import ClientTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
-_HOPS = 70
 LINGER = 180.0  # seconds that a NOTIFY is awaited: as long as a call may ring
 
 
@@ -74,7 +73,7 @@ class News:
             "Subscription-State": [state],
             "Content-Type": ["message/sipfrag;version=2.0"],
         }
-        self._call.hall.wire.send(self._leg.request("NOTIFY", _HOPS, headers, _fragment(self._told)), flow, self)
+        self._call.hall.wire.send(self._leg.request("NOTIFY", HOPS, headers, _fragment(self._told)), flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Heard; who refuses one wants no more of them (RFC 6665 4.2.2)."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2bua.call.way import take
-from b2bua.dialog.leg import Leg
+from b2bua.dialog.leg import HOPS, Leg
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request, Response
 from b2bua.transaction.transaction import ClientTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
-
-_HOPS = 70
 
 
 class Farewell:
@@ -37,7 +35,7 @@ class Farewell:
 
     def make(self) -> Request:
         """The request."""
-        return self.leg.request(self.METHOD, _HOPS, self.call.farewell)
+        return self.leg.request(self.METHOD, HOPS, self.call.farewell)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """What the peer says to it."""
@@ -60,7 +58,7 @@ class Probe(Farewell):
 
     def make(self) -> Request:
         """Nothing but the question."""
-        return self.leg.request(self.METHOD, _HOPS)
+        return self.leg.request(self.METHOD, HOPS)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Any answer but these two proves that the peer is there (RFC 5057 5)."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from b2bua.call import refresh
 from b2bua.call.addresses import Addresses, Attempt
 from b2bua.call.way import take, transmit
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import HOPS, Leg, Standing
 from b2bua.policy.routing import Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
@@ -25,7 +25,6 @@ from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
-_HOPS = 70
 _MEDIA = re.compile(rb"^m=[^\r\n]+", re.M)
 _PORT = re.compile(rb"^(m=[^ ]+) [0-9/]+ ")
 
@@ -70,7 +69,7 @@ class OwnInvite:
     def _go(self, flow: Flow) -> None:
         if not self._over:
             self.call.note(self.leg, True, "INVITE")
-            request = self.leg.request("INVITE", _HOPS, self._granted, self._body)
+            request = self.leg.request("INVITE", HOPS, self._granted, self._body)
             self._client = self.call.hall.wire.send(request, flow, self)
 
     # What the peer says

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from b2bua.call.exchange import Exchange
 from b2bua.call.offers import describes
 from b2bua.call.own import Farewell
-from b2bua.dialog.leg import Leg
+from b2bua.dialog.leg import HOPS, Leg
 from b2bua.dialog.reliable import OPTION, Do, Input, Order, Reliable, Verdict, rack_of, rseq_of
 from b2bua.dialog.session_timer import add_option
 from b2bua.sip.grammar import Malformed
@@ -133,7 +133,7 @@ class OwnPrack(Farewell):
 
     def make(self) -> Request:
         """With the numbers of what it acknowledges."""
-        return self.leg.request(self.METHOD, 70, {"RAck": [self._rack]})
+        return self.leg.request(self.METHOD, HOPS, {"RAck": [self._rack]})
 
 
 def relay(invitation: Invitation, near: Leg, far: Leg, response: Response) -> bool:

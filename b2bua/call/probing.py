@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from b2bua.dialog.leg import HOPS
 from b2bua.policy.groups import Groups, Health, Place, asked_rest
 from b2bua.policy.interface import NoInterface
 from b2bua.sip.listener import Flow, Target
@@ -16,7 +17,6 @@ from b2bua.transaction.transaction import ClientTransaction
 if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
-_HOPS = 70
 _GRAIN = 1000  # parts of a second to which a member's own time is chosen
 
 
@@ -99,7 +99,7 @@ class Probe:
         hall, uri = self._probing.hall, self._health.member.uri
         headers = {"From": [f"<sip:{flow.listener.host}>"], "To": [f"<{uri}>"]}
         leg = hall.leg_to(Request("OPTIONS", str(uri), headers), uri, flow.listener)
-        hall.wire.send(leg.request("OPTIONS", _HOPS, {"Accept": ["application/sdp"]}), flow, self)
+        hall.wire.send(leg.request("OPTIONS", HOPS, {"Accept": ["application/sdp"]}), flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Whether this answer proves it alive is the group's to say."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from b2bua.call.offers import describes
 from b2bua.call.way import take, transmit
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import HOPS, Leg, Standing
 from b2bua.dialog.reliable import OPTION as RELIABLE
 from b2bua.dialog.session_timer import OPTION, Do, SessionTimer, expires_of
 from b2bua.sip.grammar import Malformed
@@ -157,7 +157,7 @@ class Refresh:
             headers["Content-Type"] = [SDP]
             body = self.leg.sdp.own(self._timer.session)
         self.call.note(self.leg, True, self._method)
-        hall.wire.send(self.leg.request(self._method, 70, headers, body), flow, self)
+        hall.wire.send(self.leg.request(self._method, HOPS, headers, body), flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """The peer's answer."""

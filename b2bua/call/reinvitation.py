@@ -14,8 +14,6 @@ from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
-RING_TIMEOUT = 180.0  # seconds, where the configuration has none: a call must not wait for ever
-
 
 class Reinvitation(Invitation):
     """The one INVITE that is under way in an answered call, from its coming to the far side's final answer."""
@@ -26,7 +24,7 @@ class Reinvitation(Invitation):
         super().__init__(call, near, server)
         server.user = self
         self.far = self._peer = peer
-        self.deadline = call.hall.wire.now() + (call.hall.limits.ring_timeout or RING_TIMEOUT)
+        self.deadline = call.hall.wire.now() + call.hall.limits.longest_ring
 
     def start(self) -> None:
         """Carry it across, but not while our 2xx to the far side's own INVITE has no ACK (RFC 3261 14.1)."""

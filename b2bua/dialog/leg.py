@@ -25,6 +25,9 @@ _CARRIES_CONTACT = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY"
 _FORMS_DIALOG = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 
 
+HOPS = 70  # Max-Forwards of what we send of our own accord (RFC 3261 8.1.1.6)
+
+
 class Standing(Enum):
     """RFC 3261 12: how far a dialog has come."""
 
@@ -33,6 +36,9 @@ class Standing(Enum):
     CONFIRMED = "confirmed"
     ENDING = "ending"  # our BYE waits for the ACK to our 2xx (RFC 3261 15)
     ENDED = "ended"
+
+
+OVER = frozenset({Standing.ENDING, Standing.ENDED})
 
 
 class Leg:
@@ -129,7 +135,7 @@ class Leg:
 
     def ack(self, cseq: int, granted: Headers | None = None, body: bytes = b"") -> Request:
         """The ACK for a 2xx to our INVITE numbered `cseq` (RFC 3261 13.2.2.4)."""
-        return self._request("ACK", cseq, 70, granted, body)
+        return self._request("ACK", cseq, HOPS, granted, body)
 
     def _request(self, method: str, cseq: int, hops: int, granted: Headers | None, body: bytes) -> Request:
         uri = str(self.remote_target)
