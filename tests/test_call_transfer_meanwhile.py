@@ -111,6 +111,32 @@ class Meanwhile(Local):
             self.assertEqual(self.calls(), 1)
             self.over()
 
+    def test_the_one_that_remains_refreshes(self) -> None:
+        """RFC 4028 7.4: while nobody else is there its UPDATE is answered here; an offer has to wait."""
+        self.talk(far={"Session-Expires": ["90;refresher=uas"], "Require": ["timer"]})
+        refer(self.to_b, "sip:carol@a")
+        self.told("100 Trying active")
+        self.to_b.bye()
+        self.carol.says(180)
+        self.told("180 Ringing active")
+        self.world.forget()
+        for _ in range(2):
+            self.world.wait(40)
+            asks = {"Supported": ["timer"], "Session-Expires": ["90;refresher=uac"]}
+            sent = self.to_a.ask("UPDATE", headers=asks)
+            self.world.settle()
+            self.assertEqual(sent.status, 200)
+            self.assertEqual(sent.responses[-1].headers["Session-Expires"], ["90;refresher=uac"])
+        for method in ("INVITE", "UPDATE", "INFO"):
+            sent = self.to_a.ask(method, self.to_a.sdp(), {"Content-Type": ["application/sdp"]})
+            self.world.settle()
+            self.assertEqual(sent.status, 491)
+        self.carol.says(200)
+        self.bob.says(200)
+        self.told("200 OK terminated")
+        self.assertEqual(self.calls(), 1)
+        self.over()
+
     def test_two_subscriptions(self) -> None:
         """RFC 5057: what was subscribed to in the two dialogs with the referrer ends with them; nothing is left."""
         self.talk()

@@ -184,12 +184,12 @@ class Call:
             self.refuse(side, transaction, 481)
         elif self.hall.hops_left(request) < 0:
             self.refuse(side, transaction, 483)
-        elif self.transfer is not None and side.peer.standing in OVER:
-            self.refuse(side, transaction, 491)  # it has left, and who comes in its place is not there yet
         elif lacking := unsupported(request):
             self.refuse(side, transaction, 420, {"Unsupported": [", ".join(lacking)]})
         elif too_short(request, self.hall.limits.min_se):
             self.refuse(side, transaction, 422, {"Min-SE": [str(self.hall.limits.min_se)]})
+        elif self.transfer is not None and side.peer.standing in OVER:
+            self._between(side, transaction)
         elif method == "INVITE":
             self._reinvite(side, transaction)
         elif method == "PRACK":
@@ -205,6 +205,13 @@ class Call:
             self._in_usage(side, transaction)
         else:
             Exchange(self, leg, side.peer, transaction).start()
+
+    def _between(self, side: Side, transaction: ServerTransaction) -> None:
+        """The other side has left, and who comes in its place is not there yet: only a refresh needs nobody else."""
+        if transaction.method == "UPDATE" and not describes(transaction.request):
+            refresh.alone(self, side, transaction)
+        else:
+            self.refuse(side, transaction, OURS)
 
     def _in_usage(self, side: Side, transaction: ServerTransaction) -> None:
         """SUBSCRIBE or NOTIFY. How a transfer goes is told to nobody who did not ask for it (RFC 6665 4.1.3)."""

@@ -18,9 +18,10 @@ from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Message, Request, Response
 from b2bua.sip.sdp import SDP
-from b2bua.transaction.transaction import ClientTransaction
+from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
+    from b2bua.call.book import Side
     from b2bua.call.call import Call
     from b2bua.call.limits import Limits
 
@@ -92,6 +93,15 @@ def accepted(call: Call, leg: Leg, response: Response) -> None:
     _hear(call, leg, response)
     if leg.timer is not None:
         _begins(call, leg.timer, response)
+        call.look_again()
+
+
+def alone(call: Call, side: Side, transaction: ServerTransaction) -> None:
+    """A peer's refresh, answered here. Malformed for a Contact that cannot be used."""
+    side.leg.retarget(transaction.request.contact)
+    call.refuse(side, transaction, 200)
+    if side.leg.timer is not None:
+        _begins(call, side.leg.timer, transaction.request)
         call.look_again()
 
 
