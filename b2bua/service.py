@@ -24,9 +24,11 @@ from b2bua.call.hall import Hall
 from b2bua.call.probing import Probing
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
+from b2bua.config.walls import uncovered, walls
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
 from b2bua.net.connections import Connections
 from b2bua.net.kernel import KernelRoutes
+from b2bua.net.leak_guard import LeakGuard
 from b2bua.net.names import Names
 from b2bua.net.nameservers import Nameservers
 from b2bua.net.resolver import Resolver
@@ -89,6 +91,9 @@ def assemble(
     if configuration.source_rate:
         switchboard.sources = Sources(configuration.source_rate)
     switchboard.product = configuration.user_agent
+    if around := walls(configuration):
+        modes = {name: zone.leaks for name, zone in configuration.zones.items()}
+        switchboard.guard = LeakGuard(around, modes, uncovered(configuration), hall.book.elsewhere, journal)
     return switchboard, hall
 
 

@@ -104,6 +104,9 @@ class Notes:
     def no_way(self, request: Request, why: str) -> None:
         """Of no interest."""
 
+    def leak(self, flow: Flow, message: str, finding: Any, done: str) -> None:
+        """Of no interest."""
+
     def script_failed(self, request: Request) -> None:
         """Of no interest."""
 

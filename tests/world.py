@@ -38,6 +38,7 @@ from b2bua.net.resolver import Resolver
 from b2bua.net.transports.stream import Stream
 from b2bua.net.wheel import Wheel
 from b2bua.ops.phone import Dialog
+from b2bua.policy.guard import Finding
 from b2bua.policy.interface import KernelRoute
 from b2bua.service import assemble
 from b2bua.sip.grammar import Malformed
@@ -56,8 +57,10 @@ AT_ONCE = 0.05  # seconds; what happens within them happens at once, and no time
 TWO_SIDES = """
 [[zone]]
 name = "public"
+leaks = "refuse"
 [[zone]]
 name = "private"
+leaks = "refuse"
 
 [[listener]]
 name = "public-udp"
@@ -150,6 +153,10 @@ class Journal:
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""
         self.lines.append(f"no way: {why}")
+
+    def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
+        """A message named what is another zone's."""
+        self.lines.append(f"leak to {flow.host}: {finding.kind} in {finding.header} of {message}: {done}")
 
     def script_failed(self, request: Request) -> None:
         """The policy raised."""

@@ -82,6 +82,11 @@ class Book:
         """A side whose leg has this Call-ID."""
         return self._called.get(call_id)
 
+    def elsewhere(self, zone: str, word: str) -> bool:
+        """Whether a word is the Call-ID of a leg in another zone."""
+        side = self._called.get(word)
+        return side is not None and side.leg.listener.zone != zone
+
     def open(self, call: Call) -> None:
         """Enter a call."""
         self._calls[call.id] = call

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice
 from b2bua.policy.routing import Answer
 from b2bua.sip.grammar import Malformed
@@ -95,6 +96,9 @@ class Journal(Protocol):
 
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached, and why."""
+
+    def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
+        """A message to a peer named what is another zone's; `done` says what became of it."""
 
     def script_failed(self, request: Request) -> None:
         """The operator's policy raised; called while the exception is being handled."""

@@ -13,6 +13,7 @@ from b2bua.config.reading import Count, Entry, File, Flag, Name, Port, Rate, Rea
 from b2bua.net.certificates import KeyPair, ServerFiles
 from b2bua.net.devices import Devices, NoDevice, address_of, described, every_address
 from b2bua.policy.admission import Quota
+from b2bua.policy.guard import Mode
 from b2bua.policy.match import Known
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.zones import Zone
@@ -29,6 +30,8 @@ Hosts = Annotated[
     list[Literal["From", "To", "Request-URI"]], Meta(description='must be a list of "From", "To" and "Request-URI"')
 ]
 
+Leaks = Annotated[Mode, Meta(description='must be "count", "log", "redact" or "refuse"')]
+
 
 class ZoneEntry(Section, frozen=True):
     """One [[zone]]."""
@@ -39,6 +42,7 @@ class ZoneEntry(Section, frozen=True):
     keep_hosts: Hosts = []
     calls: Count = 0
     rate: Rate = 0.0
+    leaks: Leaks = "log"
 
 
 class ListenerEntry(Section, frozen=True):
@@ -117,7 +121,8 @@ def read_zones(reading: Reading) -> dict[str, Zone]:
         name = entry.value.name
         if _new_name(reading, entry, name, zones, "zone"):
             value = entry.value
-            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), Quota(value.calls, value.rate))
+            quota = Quota(value.calls, value.rate)
+            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), quota, value.leaks)
     return zones
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from b2bua.dialog.reliable import Order
 from b2bua.dialog.session_timer import REFRESHES, SessionTimer, add_option
 from b2bua.sip.address import Address
+from b2bua.sip.foreign import NOTHING, Names
 from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
@@ -54,7 +55,7 @@ class Leg:
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
         "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
-        "order", "timer", "options", "offering", "updating", "barred",
+        "order", "timer", "options", "offering", "updating", "barred", "foreign", "names", "said",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,9 @@ class Leg:
         self.secure = secure
         self.contact = listener.contact(tokens.word(), secure)
         self.standing = Standing.TRYING
+        self.foreign = NOTHING  # what our messages must not say: set by whatever crosses to this leg
+        self.names: Names | None = None  # what messages to the other side must not say of this one, once it is asked
+        self.said: tuple[str, ...] = ()  # whom the peer named as it called us
         self.sdp = OwnedSdp(tokens.number(), listener.media_address)
         self.order: Order | None = None
         self.timer: SessionTimer | None = None
@@ -95,6 +99,7 @@ class Leg:
         local, remote = _without_tag(request.to), _without_tag(request.from_)
         leg = cls(flow.listener, request.call_id, local, remote, target, tokens, secure)
         leg.source = flow
+        leg.said = (request.uri_text, *request.headers["From"], *request.headers["To"])
         leg.remote_tag = request.from_tag
         leg.remote_cseq = request.cseq[0]
         leg._route(routes)
@@ -113,6 +118,7 @@ class Leg:
         leg.local_cseq = self.local_cseq
         leg.contact = self.contact
         leg.barred = self.barred
+        leg.foreign = self.foreign
         leg.sdp = copy(self.sdp)
         leg.options = self.options
         if self.timer is not None:
@@ -159,7 +165,9 @@ class Leg:
             headers.update(granted)
         if self.timer is not None or self.options:
             self._extend(method, headers, () if self.remote_tag else self.options)
-        return Request(method, uri, headers, body)
+        request = Request(method, uri, headers, body)
+        request.foreign = self.foreign
+        return request
 
     def _extend(self, method: str, headers: Headers, options: tuple[str, ...]) -> None:
         """What a request says of the extensions that are each leg's own affair."""
@@ -188,7 +196,9 @@ class Leg:
             headers.update(granted)
         if self.timer is not None and 200 <= status < 300 and request.method in REFRESHES:
             self.timer.answer(request, headers)
-        return Response(status, reason or reason_of(status), headers, body)
+        response = Response(status, reason or reason_of(status), headers, body)
+        response.foreign = self.foreign
+        return response
 
     # Where it goes
 
@@ -213,6 +223,8 @@ class Leg:
         before = self.next_hop
         routes, contact = response.addresses("Record-Route"), response.contact
         target = self.remote_target if contact is None else _target(contact)
+        if target is not self.remote_target or self.remote_tag != response.to_tag:
+            self.names = None
         self.remote_tag, self.remote_target = response.to_tag, target
         if routes or self.router is not None:
             routes.reverse()
@@ -236,6 +248,7 @@ class Leg:
         """The peer is to be reached here from now on (S18): only ever from the peer's own Contact."""
         if contact is not None:
             before = self.next_hop
+            self.names = None
             self.remote_target = _target(contact)
             self._keep_flow(before)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from b2bua.call.wire import Journal
 from b2bua.dialog.reply import reply, reply_to_broken
+from b2bua.net.around import Datagrams, Guests, Trace
 from b2bua.net.connections import Connections
+from b2bua.net.leak_guard import LeakGuard
 from b2bua.net.locating import Locating
 from b2bua.net.resolver import Resolver
 from b2bua.net.transports.stream import Stream
@@ -63,30 +65,6 @@ REMEMBERED = 1024  # places without TCP
 KEEP_ALIVE = 4  # octets; what is no longer is a keep-alive, not a message
 
 
-class Guests(Protocol):
-    """Who takes the requests that no transaction knows: the hall."""
-
-    def request(self, transaction: ServerTransaction) -> None:
-        """A new request."""
-
-    def ack(self, ack: Request) -> None:
-        """An ACK for a 2xx."""
-
-
-class Datagrams(Protocol):
-    """A UDP listener's socket."""
-
-    def send(self, data: bytes, host: str, port: int) -> str:
-        """Send; what went wrong, or an empty string."""
-
-
-class Trace(Protocol):
-    """Who wants to see every message of some calls."""
-
-    def message(self, flow: Flow, outward: bool, data: bytes) -> None:
-        """One message as it stands on the wire."""
-
-
 class Switchboard:
     """Performs for the hall what it needs of the world (`call.wire.Wire`), and brings it what comes in."""
 
@@ -112,6 +90,7 @@ class Switchboard:
         self.hall: Guests | None = None
         self.trace: Trace | None = None
         self.sources: Sources | None = None
+        self.guard: LeakGuard | None = None  # where there are several zones
         self.dropped = 0  # responses that answered nothing of ours
         self.product = ""  # what we say we are, in User-Agent and Server; empty: nothing
         self._interfaces = interfaces
@@ -321,7 +300,18 @@ class Switchboard:
                 fallback, flow = flow, Flow(twin, flow.host, flow.port)
                 request.headers["Via"] = [twin.via_with(branch)]
                 data = bytes(request)
+        if self.guard is not None and not (data := self.guard.request(request, data, flow)):
+            return self._withhold(request, branch, flow, user)
         return self._launch(request, branch, data, flow, user, fallback)
+
+    def _withhold(self, request: Request, branch: str, flow: Flow, user: ClientUser | None) -> ClientTransaction:
+        """The leak guard lets a request not go: whoever sent it hears 500, as if from the far side."""
+        transaction = ClientTransaction(request, client_key(branch, request.method), flow, user)
+        transaction.state = State.TERMINATED
+        if user is not None:
+            response = reply(request, 500, self.tokens.word())
+            self.wheel.after(0.0, partial(user.answered, transaction, response))
+        return transaction
 
     def _launch(
         self, request: Request, branch: str, data: bytes, flow: Flow, user: ClientUser | None, fallback: Flow | None
@@ -337,7 +327,12 @@ class Switchboard:
 
     def _send_cancel(self, invite: ClientTransaction) -> None:
         request = cancel_for(invite.request, invite.cancel_with)
-        self._launch(request, invite.key[0], bytes(request), invite.flow, None, None)
+        request.foreign = invite.request.foreign
+        self._launch(request, invite.key[0], self._octets(request, invite.flow), invite.flow, None, None)
+
+    def _octets(self, request: Request, flow: Flow) -> bytes:
+        data = bytes(request)
+        return data if self.guard is None else self.guard.request(request, data, flow)
 
     def cancel(self, transaction: ClientTransaction, granted: Headers) -> None:
         """Cancel an INVITE of ours; the machine knows when CANCEL may go."""
@@ -350,13 +345,21 @@ class Switchboard:
             request.headers["Via"] = [flow.listener.via_with(self.tokens.plain_branch())]
             if self.product:
                 request.headers["User-Agent"] = [self.product]
-        self._put(bytes(request), flow)
+        self._put(self._octets(request, flow), flow)
 
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request by the way that it came."""
         if self.product:
             response.headers["Server"] = [self.product]
-        self._perform(transaction, transaction.step(response_input(response.status)), response)
+        if self.guard is None or response.foreign is None:
+            self._perform(transaction, transaction.step(response_input(response.status)), response)
+            return
+        status, data = self.guard.response(transaction.request, response, transaction.flow)
+        if data:
+            self._perform(transaction, transaction.step(response_input(status)), data)
+        if status != response.status < 300 and transaction.user is not None:
+            # The hall takes the call for answered, and no ACK for its 2xx will come: both sides hang up.
+            self.wheel.after(0.0, partial(transaction.user.unacknowledged, transaction))
 
     def acknowledge(self, transaction: ServerTransaction, ack: Request) -> None:
         """The ACK for a 2xx belongs to this transaction."""
@@ -420,7 +423,7 @@ class Switchboard:
         transaction.fallback = None
         transaction.flow = flow
         transaction.request.headers["Via"] = [flow.listener.via_with(transaction.key[0])]
-        transaction.data = bytes(transaction.request)
+        transaction.data = self._octets(transaction.request, flow)
         self._write(transaction)
         self._start(transaction, transaction.first_timers[0])
 

@@ -15,6 +15,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, globalLo
 from zope.interface import implementer
 
 from b2bua.call.call import Call
+from b2bua.policy.guard import Finding
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
@@ -146,6 +147,22 @@ class CallLog:
             uri=_short(request.uri_text),
             why=why,
             call_id_in=_short(request.call_id),
+        )
+
+    def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
+        """A message to a peer named what is another zone's."""
+        if not self._floods.allows(flow.host):
+            return
+        _log.warn(
+            "leak to zone {zone}: {kind} {found} in {header} of {message} to {peer} at {listener}; {done}",
+            zone=flow.listener.zone,
+            kind=finding.kind,
+            found=_short(finding.text),
+            header=_short(finding.header),
+            message=_short(message),
+            peer=_source(flow),
+            listener=flow.listener.name,
+            done=done,
         )
 
     def script_failed(self, request: Request) -> None:

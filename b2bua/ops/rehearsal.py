@@ -22,6 +22,7 @@ from b2bua.config import Configuration
 from b2bua.ops.ways import BRANCH, NextHop, Way, look
 from b2bua.policy import routing
 from b2bua.policy.groups import Group, Groups
+from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice, NoInterface
 from b2bua.policy.routing import GROUP, Answer, Go
 from b2bua.sip.grammar import Malformed
@@ -254,6 +255,9 @@ class Rehearsal:
         """A fault of ours: whoever asked must not wait for ever."""
         if not self._done.called:
             self._done.errback()
+
+    def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
+        """Nothing leaves here."""
 
     def script_failed(self, request: Request) -> None:
         """What the operator's policy raised."""

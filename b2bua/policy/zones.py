@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from b2bua.policy.admission import UNLIMITED, Quota
+from b2bua.policy.guard import Mode
 
 MASKED = frozenset({"From", "To", "Request-URI"})  # where a host is replaced by the leg's own, unless the zone keeps it
 
@@ -15,12 +16,14 @@ class Zone:
 
     `trusted`: it belongs to the trust domain of RFC 3325. `keep_hosts`: which of "From", "To" and "Request-URI"
     show the far side's hosts towards this zone; ValueError for anything else. `quota`: what may come in from it.
+    `leaks`: what becomes of a message to it that names another zone's hosts or ids all the same (S42).
     """
 
     name: str
     trusted: bool = False
     keep_hosts: frozenset[str] = frozenset()
     quota: Quota = UNLIMITED
+    leaks: Mode = "log"
 
     def __post_init__(self) -> None:
         unknown = self.keep_hosts - MASKED

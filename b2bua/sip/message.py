@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
+from b2bua.sip.foreign import Foreign
 from b2bua.sip.grammar import BLANKS, LONG, REMEMBERED, Malformed, digits, is_token, split_list
 from b2bua.sip.headers import CANONICAL, canonical
 from b2bua.sip.uri import Uri, shared_uri
@@ -32,13 +33,15 @@ class Message:
     """What requests and responses share. A value is read when it is first asked for; that may raise Malformed."""
 
     __slots__ = (
-        "headers", "body", "fault", "_via", "_call_id", "_cseq", "_from_tag", "_to_tag", "_from", "_to", "_contact",
+        "headers", "body", "fault", "foreign",
+        "_via", "_call_id", "_cseq", "_from_tag", "_to_tag", "_from", "_to", "_contact",
     )  # fmt: skip
 
     def __init__(self, headers: Headers, body: bytes = b"", fault: Malformed | None = None) -> None:
         self.headers = headers
         self.body = body
         self.fault = fault
+        self.foreign: Foreign | None = None  # of one that a leg builds: what must not be in it
         self._via: Via | None = None
         self._call_id: str | None = None
         self._cseq: tuple[int, str] | None = None
