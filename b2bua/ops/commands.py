@@ -77,7 +77,7 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "limits", "explain", "stats", "drain", "undrain", "help", "quit",
+        "groups", "limits", "leaks", "explain", "stats", "drain", "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -111,8 +111,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.limits, self.explain, self.stats, self.drain,
-            self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.limits, self.leaks, self.explain, self.stats,
+            self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -219,6 +219,18 @@ class Commands:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""
         rows = limit_rows(self._hall.admission, self._board.sources)
         self._say(table(LIMITS, rows) if rows else "there is no limit")
+
+    def leaks(self) -> None:
+        """Where messages named what is another zone's: zone, header, kind, peer, how often; and each zone's mode."""
+        guard = self._board.guard
+        if guard is None:
+            self._say("there is one zone only: nothing can leak from one to another")
+            return
+        if guard.counts:
+            rows = [(*place, number) for place, number in guard.counts.most_common()]
+            self._say(table(("to zone", "header", "what", "peer", "times"), rows))
+        modes = ", ".join(f"{zone}: {mode}" for zone, mode in sorted(guard.modes.items()))
+        self._say(f"{counted(guard.counts.total(), 'leak')}; what becomes of one, by zone: {modes}")
 
     def explain(
         self,

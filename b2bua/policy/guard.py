@@ -164,12 +164,13 @@ class Wall:
 
     def _odd(self, low: bytes, foreign: Foreign) -> bool:
         """Whether an address is there that is foreign, outside the lines of media."""
-        for found in _LITERAL.finditer(low):
-            address = _normal(found.group())
-            if address and (address in foreign.names.needles or address in foreign.via or self.foreign(address)):
-                if not _of_media(low, found.start()):
-                    return True
-        return False
+        return any(not _of_media(low, at) for at, _ in self._addresses(low, foreign))
+
+    def _addresses(self, text: bytes, foreign: Foreign) -> Iterator[tuple[int, int]]:
+        """Where a foreign address stands."""
+        for at, end, address in literals(text):
+            if address in foreign.names.needles or address in foreign.via or self.foreign(address):
+                yield at, end
 
     # The long look
 
@@ -212,10 +213,8 @@ class Wall:
         self, text: bytes, foreign: Foreign, elsewhere: Callable[[str], bool]
     ) -> Iterator[tuple[int, int, str]]:
         """Where in a text something foreign stands, and what it is."""
-        for found in _LITERAL.finditer(text):
-            address = _normal(found.group())
-            if address and (address in foreign.names.needles or address in foreign.via or self.foreign(address)):
-                yield found.start(), found.end(), "address"
+        for at, end in self._addresses(text, foreign):
+            yield at, end, "address"
         for name in self._names:
             for at in _standing(text, name):
                 yield at, at + len(name), "host"
@@ -227,6 +226,18 @@ class Wall:
         for at, end in words(text):
             if elsewhere(text[at:end].decode("utf-8", "surrogateescape")):
                 yield at, end, "id of another call"
+
+
+def literals(text: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Every address in a text in lower case: from where to where, and its one spelling."""
+    for found in _LITERAL.finditer(text):
+        at, end = found.span()
+        address = _normal(text[at:end])
+        if not address and text[at : at + 1] == b":":  # as in a=x:2001:db8::1
+            at += 1
+            address = _normal(text[at:end])
+        if address:
+            yield at, end, address
 
 
 def sections(data: bytes) -> Iterator[Section]:
@@ -245,7 +256,8 @@ def sections(data: bytes) -> Iterator[Section]:
             yield Section("reason phrase", begin + 4, end) if answer else Section("Request-URI", begin, end - 8)
         else:
             colon = data.find(b":", at, end)
-            yield Section(data[at : max(colon, at)].decode("ascii", "replace").strip(), colon + 1, end)
+            name = data[at : max(colon, at)].decode("ascii", "replace").strip()
+            yield Section(name, max(colon + 1, at), end)
 
 
 def words(text: bytes) -> Iterator[tuple[int, int]]:
