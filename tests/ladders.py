@@ -56,7 +56,7 @@ class WorldStage(Stage):
         def uri_of(user: str) -> str:
             return f"sip:{user}@{way[0]}"
 
-        return Actor(name, line.at, way, self._sender(name, line), world.tokens, world.wheel.after, uri_of)
+        return Actor(name, line.at, way, self._sender(name, line), world.tokens, world.wheel.after, uri_of, self.actors)
 
     def noticed(self) -> None:
         """Whoever waits turns the clock, and looks."""

@@ -124,6 +124,8 @@ class Command(SynchronousTestCase):
             ((file, "--dial", "eve=sip:x@127.0.0.1"), "--dial wants one of alice, bob, carol"),
             ((file, "--listener", "elsewhere"), "no listener elsewhere"),
             (("--only", "nonsense"), "no scenario is called nonsense"),
+            (("--listener", "outside"), "they need its CONFIG"),
+            (("--dial", "bob=sip:bob@127.0.0.1"), "they need its CONFIG"),
         ):
             status, _, errors = self.run_it(*arguments)
             self.assertEqual(status, 1)

@@ -21,6 +21,6 @@ is the same message and needs no line, neither does a 100. The format in full is
 - `wires`     what becomes of its messages on the way
 - `play`      the interpreter; `stage` is what it plays on: a world of the tests, or real sockets (`sockets`)
 - `verdict`   what must be true of every scenario: nothing leaks, everything is grammatical, every 2xx has its ACK
-- `library`   all scenarios, and which of them this bridge has what they need for
+- `library`   all scenarios
 - `run`       `b2bua selftest`: plays them, prints the table, and the ladder of whatever fails
 """

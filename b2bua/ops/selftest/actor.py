@@ -6,7 +6,7 @@ It answers nothing by itself, neither CANCEL with 487 nor a 2xx with ACK, until 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -40,7 +40,7 @@ class Actor(Phone):
 
     def __init__(
         self, user: str, at: Listener, way: tuple[str, int], send: Send, tokens: Tokens, after: After,
-        uri_of: Callable[[str], str],
+        uri_of: Callable[[str], str], everybody: Mapping[str, Actor],
     ) -> None:  # fmt: skip
         super().__init__(user, at, send, tokens, after)
         self.acks = False
@@ -54,6 +54,7 @@ class Actor(Phone):
         self.accepted: dict[Dialog, Response] = {}  # the 2xx that our INVITE got
         self._way = way
         self._uri_of = uri_of
+        self._everybody = everybody
         self._named: dict[tuple[str, str], Dialog] = {}  # by device and call
         self._first: dict[Dialog, Dialog] = {}  # of a later early dialog: whose INVITE made it
         self._invites: dict[Dialog, Sent] = {}
@@ -218,7 +219,7 @@ class Actor(Phone):
         }
 
     def fill(self, text: str, dialog: Dialog, sending: bool = False) -> str:
-        """A value with what stands for what nobody knows before: {bob}, {call-id 2}, {replaces 2}, {rack}.
+        """A value with what stands for what nobody knows before: {bob}, {at bob}, {callid 2}, {replaces 2}, {rack}.
 
         {replaces} names our call in the peer's eyes where we send it, and in ours where it is to come (RFC 3891 3):
         to-tag is the tag of whoever gets it.
@@ -227,6 +228,11 @@ class Actor(Phone):
         def place(found: re.Match[str]) -> str:
             word, call = found.group(1), found.group(2)
             kind = word.rstrip("%")
+            if kind == "at":
+                if call not in self._everybody:
+                    raise CannotSay(f"{call} is not there")
+                at = self._everybody[call].at
+                return f"sip:{call}@{at.sent_by};transport={at.transport}"
             other = self.named("", call) if call else dialog
             if kind == "replaces":
                 to, from_ = (other.remote_tag, other.local_tag) if sending else (other.local_tag, other.remote_tag)

@@ -24,7 +24,7 @@ from b2bua.ops.log import CallLog
 from b2bua.ops.phonelines import Lines, free_port
 from b2bua.ops.selftest.scenario import PHONES, Scenario
 from b2bua.ops.selftest.sockets import Carrier, Place, Surroundings
-from b2bua.ops.selftest.stage import ZONES, configuration
+from b2bua.ops.selftest.stage import TEAMS, ZONES, configuration
 from b2bua.ops.ways import Way
 from b2bua.policy.interface import Kernel
 from b2bua.service import Border, assemble
@@ -164,7 +164,7 @@ class _Survey:
         if "bob" not in self._places:
             raise CannotTest(self._absent["bob"])
         await self._caller(near)
-        for team in ("everybody", "somebody", "wanderer"):
+        for team in TEAMS:
             self._absent[team] = f"no route of this configuration is known to lead to {team}"
         hosts = self._hosts()
         around = Surroundings(self._reactor, self._lines, self._places, hosts, self._uri, self._given.timers.t1 / _T1)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from b2bua.config import Configuration
 from b2bua.ops.selftest.ground import SHORT, CannotTest, Ground, OwnGround, ground_of
-from b2bua.ops.selftest.library import lacking, scenarios
+from b2bua.ops.selftest.library import scenarios
 from b2bua.ops.selftest.play import play
 from b2bua.ops.selftest.report import drawn
 from b2bua.ops.selftest.scenario import PHONES, Scenario
@@ -38,6 +38,8 @@ class Wish:
 
     def chosen(self) -> list[Scenario]:
         """The scenarios that are asked for. CannotTest where there are none."""
+        if self.configuration is None and (self.listener or self.dialled):
+            raise CannotTest("--listener and --dial are for a bridge that runs: they need its CONFIG")
         every = scenarios()
         found = [each for each in every if not self.only or any(word in each.name for word in self.only)]
         if not found:
@@ -82,8 +84,7 @@ class Run:
         ground = OwnGround(self._reactor)
         try:
             for scenario in few:
-                if not lacking(scenario):
-                    await play(scenario, SocketStage(ground.around, self._wish.seed))
+                await play(scenario, SocketStage(ground.around, self._wish.seed))
             left = await ground.emptied()
         finally:
             await ground.close()
@@ -108,9 +109,7 @@ class Run:
     async def _around(self, ground: Ground, chosen: Sequence[Scenario]) -> None:
         try:
             for scenario in chosen:
-                if missing := lacking(scenario):
-                    self._skip(scenario, f"needs {', '.join(missing)}, which this bridge does not do")
-                elif scenario.slow and not self._wish.slow:
+                if scenario.slow and not self._wish.slow:
                     self._skip(scenario, "slow: --slow plays it")
                 elif why := ground.missing(scenario):
                     self._skip(scenario, why)
@@ -145,12 +144,8 @@ class Run:
 
 
 def say_list(wish: Wish, out: TextIO) -> None:
-    """Every scenario with its title, and what it needs that the bridge lacks."""
-    rows = []
-    for scenario in wish.chosen():
-        marks = ["slow"] if scenario.slow else []
-        marks += [f"needs {need}" for need in lacking(scenario)]
-        rows.append((scenario.name, scenario.title + (f" ({', '.join(marks)})" if marks else "")))
+    """Every scenario with its title, and which are slow."""
+    rows = [(each.name, each.title + (" (slow)" if each.slow else "")) for each in wish.chosen()]
     print(table(("scenario", "title"), rows), file=out)
 
 

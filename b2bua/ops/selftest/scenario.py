@@ -145,7 +145,6 @@ class Scenario:
     name: str
     title: str
     notes: str
-    needs: tuple[str, ...]
     slow: bool
     steps: tuple[Step, ...]
 
@@ -188,7 +187,6 @@ class Reader:
         self._lines = text.splitlines()
         self._number = 0
         self._title: list[str] = []
-        self._needs: list[str] = []
         self._slow = False
         self._steps: list[Step] = []
         self._block: list[Message] | None = None
@@ -202,7 +200,7 @@ class Reader:
         if not self._title or not self._steps:
             raise self._wrong("a scenario has a title (its first comment) and steps")
         title, notes = self._title[0], "\n".join(self._title[1:])
-        return Scenario(self._name, title, notes, tuple(self._needs), self._slow, tuple(self._steps))
+        return Scenario(self._name, title, notes, self._slow, tuple(self._steps))
 
     def _wrong(self, why: str) -> ScenarioError:
         return ScenarioError(f"{self._name}.ladder, line {self._number}: {why}")
@@ -221,10 +219,7 @@ class Reader:
             self._top(text)
 
     def _top(self, text: str) -> None:
-        key, colon, value = text.partition(":")
-        if key == "needs" and colon:
-            self._needs += [need.strip() for need in value.split(",")]
-        elif text == "slow":
+        if text == "slow":
             self._slow = True
         elif text == "in any order":
             self._block = []

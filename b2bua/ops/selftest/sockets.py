@@ -88,7 +88,7 @@ class SocketStage(Stage):
         def uri_of(user: str) -> str:
             return around.uris(name, user)
 
-        actor = Actor(name, carrier.at, place.way, send, Tokens(os.urandom), self.after, uri_of)
+        actor = Actor(name, carrier.at, place.way, send, Tokens(os.urandom), self.after, uri_of, self.actors)
         return actor
 
     def _taker(self, name: str) -> Callable[[bytes, Flow], None]:

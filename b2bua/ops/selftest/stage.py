@@ -54,6 +54,7 @@ TEAMS: dict[str, tuple[tuple[str, ...], str]] = {
     "everybody": (("bob", "carol"), 'hunt = "parallel"\n'),
     "somebody": (("bob", "carol"), 'hunt = "serial"\ngo_on = [408, 480, 486, 503]\n'),
     "wanderer": (("bob",), 'redirect = "follow"\n'),
+    "secretary": (("bob",), 'refer = "local"\n'),
 }
 ZONES = {"alice": "public", "bob": "private", "carol": "private"}
 
