@@ -399,8 +399,16 @@ class TestTypes(SynchronousTestCase):
     def test_configuration_mistakes(self) -> None:
         """What no configuration can have is refused by name."""
         for keep, drop, said in (
-            ({"text"}, set(), "'text' is not a media type in lower case"),
-            (set(), {"Text/Plain"}, "'Text/Plain' is not a media type in lower case"),
+            (
+                {"text"},
+                set(),
+                "'text' is not a media type such as application/isup, in lower case",
+            ),
+            (
+                set(),
+                {"Text/Plain"},
+                "'Text/Plain' is not a media type such as application/isup, in lower case",
+            ),
             ({SDP}, set(), "application/sdp can be neither kept nor dropped"),
             (set(), {"multipart/mixed"}, "multipart/mixed can be neither kept nor dropped"),
             ({"image/*"}, set(), "image/* cannot be kept: only one type at a time can"),

@@ -781,6 +781,11 @@ class TestRoutes(ConfigCase):
             ("", f"a URI without a scheme (RFC 3261 19.1.1); {example}"),
             ("sip:10.0.0.256", f"not an IPv4 address (RFC 3261 19.1.1); {example}"),
             ("tel:110", f"tel:110 is not a sip: or sips: URI; {example}"),
+            ("grup:carriers", 'grup:carriers is not a sip: or sips: URI; did you mean "group:carriers"?'),
+            (
+                "group:",
+                f'a URI with a character that must be escaped {rule}; must be "group:" and the name of a [[group]]',
+            ),
             ("gateway", 'a URI without a scheme (RFC 3261 19.1.1); did you mean "sip:gateway"?'),
             ("a.b:5070", 'a.b:5070 is not a sip: or sips: URI; did you mean "sip:a.b:5070"?'),
             (
@@ -984,6 +989,8 @@ class TestRest(ConfigCase):
         session = "can be neither kept nor dropped: each leg says its own session in it"
         text = '[[hiding]]\nfrom = "public"\nto = "private"\nkeep_bodies = ["x", "Application/SDP", "a/b", "image/*"]\n'
         text += 'drop_bodies = ["multipart/mixed", "a/b", 1]\nkeep_location = 1\n'
+        twice = '[[hiding]]\nfrom = "public"\nto = "private"\nkeep_bodies = ["A/b"]\ndrop_bodies = ["a/B"]\n'
+        self.assertEqual(self.mistakes(BASE + twice), ['hiding[1].drop_bodies = "a/B": a/b is both kept and dropped'])
         self.assertCountEqual(
             self.mistakes(BASE + text + text.replace('", 1]', '"]').replace('to = "private"', 'to = "public"')),
             [
@@ -991,13 +998,13 @@ class TestRest(ConfigCase):
                 '["application/isup"]',
                 'hiding[1].keep_bodies = "Application/SDP": application/sdp ' + session,
                 'hiding[1].keep_bodies = "image/*": image/* cannot be kept: only one type at a time can',
-                "hiding[1].keep_bodies = \"x\": 'x' is not a media type in lower case",
+                "hiding[1].keep_bodies = \"x\": 'x' is not a media type such as application/isup, in lower case",
                 "hiding[1].keep_location = 1: must be true or false",
                 'hiding[2].drop_bodies = "a/b": a/b is both kept and dropped',
                 'hiding[2].drop_bodies = "multipart/mixed": multipart/mixed ' + session,
                 'hiding[2].keep_bodies = "Application/SDP": application/sdp ' + session,
                 'hiding[2].keep_bodies = "image/*": image/* cannot be kept: only one type at a time can',
-                "hiding[2].keep_bodies = \"x\": 'x' is not a media type in lower case",
+                "hiding[2].keep_bodies = \"x\": 'x' is not a media type such as application/isup, in lower case",
                 "hiding[2].keep_location = 1: must be true or false",
             ],
         )
@@ -1133,7 +1140,11 @@ class TestWarnings(ConfigCase):
         self.assertEqual(self.warnings(BASE + ROUTE + parallel + 'redirect = "follow"\n'), [])
         said = "route[1].go_on = [486, 603]: a 6xx ends the search, whatever is said here (RFC 3261 16.7)"
         going = 'zone = "private"\nsend_from = "private-tcp"\ngo_on = [486, 603]\n'
+        two = '[[route]]\nto = ["sip:10.0.0.5", "sip:10.0.0.6"]\n'
+        self.assertEqual(self.warnings(BASE + two + going), [said])
+        said = "route[1].go_on = [486, 603]: has no effect: the route has one target only"
         self.assertEqual(self.warnings(BASE + ROUTE + going), [said])
+        self.assertEqual(self.warnings(BASE + ROUTE + going + 'redirect = "follow"\n')[1:], [])
 
     def test_media(self) -> None:
         """A route between zones while media goes past us (S45)."""

@@ -180,7 +180,7 @@ class TestLimits(ConfigCase):
             self.mistakes(BASE + "[limits]\nsource_rate = -1\nspirals = 8\nsource = 1"),
             [
                 'limits.source = 1: no such key; did you mean "source_rate"?',
-                "limits.source_rate = -1: must be a number, 0 for any",
+                "limits.source_rate = -1: must be a whole number, 0 for any number",
                 "limits.spirals = 8: must be a number from 0 to 7",
             ],
         )
@@ -188,8 +188,8 @@ class TestLimits(ConfigCase):
         self.assertEqual(
             said,
             [
-                "zone[1].calls = 1.5: must be a number, 0 for any",
-                "zone[1].rate = -1: must be a number a second, 0 for any",
+                "zone[1].calls = 1.5: must be a whole number, 0 for any number",
+                "zone[1].rate = -1: must be a number a second, 0 for any number",
             ],
         )
         self.assertEqual(

@@ -42,8 +42,8 @@ Flag = Annotated[bool, Meta(description="must be true or false")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="must be a port, 1 to 65535")]
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000, description="must be a number of seconds, from 0 to a year")]
 
-Count = Annotated[int, Meta(ge=0, le=1_000_000, description="must be a number, 0 for any")]
-Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="must be a number a second, 0 for any")]
+Count = Annotated[int, Meta(ge=0, le=1_000_000, description="must be a whole number, 0 for any number")]
+Rate = Annotated[float, Meta(ge=0, le=1_000_000, description="must be a number a second, 0 for any number")]
 
 
 @dataclass(frozen=True, slots=True)

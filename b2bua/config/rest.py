@@ -179,8 +179,9 @@ def read_hiding(reading: Reading, zones: dict[str, Zone]) -> tuple[Override, ...
             _check_header(reading, f"{key}.drop", header, keep=value.keep & {header}, drop=frozenset({header}))
         for body in sorted(value.keep_bodies):
             _check_body(reading, f"{key}.keep_bodies", body, Override(keep_bodies=frozenset({body})))
+        kept = {each.lower() for each in value.keep_bodies}
         for body in sorted(value.drop_bodies):
-            twice = frozenset({body}) & value.keep_bodies
+            twice = frozenset({body} if body.lower() in kept else ())
             _check_body(reading, f"{key}.drop_bodies", body, Override(keep_bodies=twice, drop_bodies=frozenset({body})))
         pair = value.source, value.target
         if {"from", "to"} <= entry.fine and pair in overrides:

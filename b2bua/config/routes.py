@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated
 
 from msgspec import Meta, field
@@ -125,9 +126,13 @@ def _answer(
 def _say_what_is_in_vain(reading: Reading, entry: Entry[RouteEntry], targets: int) -> None:
     """Choices that have no effect on how a call is carried."""
     value, key = entry.value, entry.key
-    if value.hunt == "parallel" and targets < 2 and value.redirect != "follow":
-        reading.warn(f"{key}.hunt", value.hunt, "has no effect: the route has one target only")
-    if any(status >= 600 for status in value.go_on):
+    if targets < 2 and value.redirect != "follow":
+        in_vain = "has no effect: the route has one target only"
+        if value.hunt == "parallel":
+            reading.warn(f"{key}.hunt", value.hunt, in_vain)
+        if "go_on" in entry.fine:
+            reading.warn(f"{key}.go_on", entry.raw["go_on"], in_vain)
+    elif any(status >= 600 for status in value.go_on):
         message = "a 6xx ends the search, whatever is said here (RFC 3261 16.7)"
         reading.warn(f"{key}.go_on", entry.raw["go_on"], message)
 
@@ -167,7 +172,12 @@ def _right(text: str) -> str:
     """What was probably meant by what is no SIP URI."""
     if text == REQUEST_URI:
         return f'"{REQUEST_URI}" stands alone, not in a list'
-    scheme, colon, _ = text.partition(":")
+    scheme, colon, rest = text.partition(":")
+    if scheme == GROUP:
+        return f'must be "{GROUP}:" and the name of a [[group]]'
+    known = (GROUP, "sip", "sips")
+    if scheme not in known and rest and (meant := get_close_matches(scheme, known, 1, 0.7)):
+        return f'did you mean "{meant[0]}:{rest}"?'
     if not (colon and scheme.isalnum()):  # else it is another scheme, and meant so
         try:
             return f'did you mean "{next_hop(f"sip:{text}")}"?'

@@ -58,7 +58,7 @@ class Exceptions:
     def __post_init__(self) -> None:
         for kind in sorted(self.keep | self.drop):
             if not _TYPE.fullmatch(kind):
-                raise ValueError(f"{kind!r} is not a media type in lower case")
+                raise ValueError(f"{kind!r} is not a media type such as application/isup, in lower case")
             if kind == SDP or kind.startswith("multipart/"):
                 raise ValueError(f"{kind} can be neither kept nor dropped: each leg says its own session in it")
         for kind in sorted(self.keep):
