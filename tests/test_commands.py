@@ -95,6 +95,8 @@ class TestCommands(Manned):
         self.assertIs(self.names["border"], self.desk.border)
         self.assertIn("border", self.run_command("help"))
         self.assertIn("Return the number of items", self.run_command("help", len))
+        self.assertIn("What is let in", self.run_command("help", "limits"))
+        self.assertEqual(self.run_command("help", "limits"), self.run_command("help", self.names["limits"]))
         self.run_command("quit")
         self.assertEqual(self.left, [True])
 
@@ -164,8 +166,13 @@ class TestCommands(Manned):
         self.assertIn("limit is a whole number, not 'x'", self.run_command("calls", "", "x"))
         self.assertIn("then_stop is True or False, not 'x'", self.run_command("drain", "x"))
         self.assertFalse(self.world.hall.draining)
-        self.assertRaises(TypeError, self.run_command, "calls", "", 2, 3)
-        self.assertRaises(TypeError, self.run_command, "calls", colour=1)
+        self.assertIn("limit is not negative", self.run_command("calls", "", -1))
+
+    def test_wrong_arguments(self) -> None:
+        """Too many, too few, or of no such name: said, and nothing is done."""
+        self.assertIn("calls([match, limit]): too many", self.run_command("calls", "", 2, 3))
+        self.assertIn("unexpected keyword argument 'colour'", self.run_command("calls", colour=1))
+        self.assertEqual(self.run_command("show"), "show(call_id): missing a required argument: 'call_id'")
 
     def test_hostile_names(self) -> None:
         """What a peer calls himself acts on nobody's terminal."""

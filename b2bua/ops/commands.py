@@ -266,7 +266,7 @@ class Commands:
         asked.addCallback(tell).addErrback(failed)
 
     def stats(self) -> None:
-        """Numbers: calls, transactions, streams, timers, memory, uptime."""
+        """Numbers: calls, subscriptions, transactions, streams, timers, memory, uptime."""
         phases = Counter(call.phase for call in self._hall.book)
         transactions = Counter(isinstance(each, ClientTransaction) for each in self._board.transactions)
         streams = len(self._board.connections) if self._board.connections is not None else 0
@@ -331,6 +331,8 @@ class Commands:
 
     def help(self, command: object = None) -> None:
         """This list; help(calls) tells of one command."""
+        if isinstance(command, str) and command in self.NAMES:
+            command = self.namespace()[command]
         if command is not None:
             about = (
                 repr(command) if isinstance(command, Command) else inspect.getdoc(command) or "nothing is known of it"
@@ -356,13 +358,20 @@ class Commands:
 
 
 def _wrong(method: Callable[..., None], arguments: Sequence[Any], named: Mapping[str, Any]) -> str:
-    """What is wrong with the kinds of the arguments; their number is for Python to judge."""
-    parameters = inspect.signature(method).parameters
+    """What is wrong with the arguments: their number, their names, their kinds."""
+    signature = inspect.signature(method)
+    parameters = signature.parameters
     for name, value in [*zip(parameters, arguments, strict=False), *named.items()]:
         kind, words = _KINDS.get(str(parameters[name].annotation) if name in parameters else "", (object, ""))
         texts = value if isinstance(value, (list, tuple)) else ()
         if not isinstance(value, kind) or not all(isinstance(each, str) for each in texts):
             return f"{name} is {words}, not {value!r}"
+        if kind is int and value < 0:
+            return f"{name} is not negative"
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError as wrong:
+        return str(wrong)
     return ""
 
 

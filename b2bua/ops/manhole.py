@@ -41,7 +41,7 @@ LOGIN_TIME = 60.0  # seconds
 
 GREETING = """\
 b2bua manhole: {calls}, up {uptime}
-calls()  show(id)  ladder(id)  hangup(id)  trace(id)  transactions()  listeners()  explain(uri)
+calls()  show(id)  ladder(id)  hangup(id)  trace(id)  subscriptions()  transactions()  listeners()  explain(uri)
 stats()  groups()  limits()  drain()  undrain()  help()  quit(): Ctrl-D too. TAB completes names and call ids."""
 
 
