@@ -134,6 +134,14 @@ class Command(SynchronousTestCase):
         self.assertEqual(status, 1)
         self.assertIn("no such file", out)
 
+    def test_nobody_there(self) -> None:
+        """A bridge that does not run is told of by the first scenario, and not by every one."""
+        file = self.configuration()
+        file.write_text(file.read_text() + "[timers]\nt1 = 0.01\n")
+        status, out, errors = self.run_it(str(file), "--only", "3.1-answered")
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(errors, r"nobody answers at 127\.0\.0\.1:[0-9]+: does the bridge run")
+
     def test_list(self) -> None:
         """Every scenario with its title."""
         status, out, _ = self.run_it("--list")

@@ -20,6 +20,7 @@ from b2bua.ops.selftest.scenario import PHONES, Scenario
 from b2bua.ops.selftest.sockets import SocketStage
 from b2bua.ops.tables import table
 from b2bua.ops.terminal import Look
+from b2bua.sip.grammar import bracketed
 
 FEW = 5  # scenarios before a look at what is left
 
@@ -125,6 +126,11 @@ class Run:
             self.passed += 1
             self._line(scenario, "ok", "green")
             return
+        if self._wish.configuration is not None and not any(each.inward for each in stage.passed):
+            host, port = ground.around.places["alice"].way
+            raise CannotTest(
+                f"nobody answers at {bracketed(host)}:{port}: does the bridge run, with this configuration?"
+            )
         self.failed += 1
         self._line(scenario, "FAILED", "red")
         print(textwrap.indent("\n".join(outcome.wrong), "  "), file=self._out)
