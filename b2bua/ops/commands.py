@@ -366,7 +366,7 @@ def _wrong(method: Callable[..., None], arguments: Sequence[Any], named: Mapping
         texts = value if isinstance(value, (list, tuple)) else ()
         if not isinstance(value, kind) or not all(isinstance(each, str) for each in texts):
             return f"{name} is {words}, not {value!r}"
-        if kind is int and value < 0:
+        if kind is int and isinstance(value, int) and value < 0:
             return f"{name} is not negative"
     try:
         signature.bind(*arguments, **named)
