@@ -298,7 +298,7 @@ class TestClients(TestCase):
         answer = its.output[its.output.index("SIP/2.0 200 ") :]
         call_id, ours, theirs = (re.findall(f"{name}([^\\s;]+)", answer)[0] for name in NAMES)
         alice.tell("dial", f"sip:bob@{PUBLIC}:{self.public_port}")
-        await phones["bob"][0].event("CALL_ESTABLISHED")
+        await its.says("ACK sip:", 2)
         replaces = f"Replaces={call_id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
         alice.tell("transfer", f"<sip:carol@{PUBLIC}:{self.public_port}?{replaces}>")
         await bridge.says("transferred")
