@@ -196,7 +196,7 @@ class InACall(Guard):
             more = b"Via: SIP/2.0/UDP edge.atlanta.example;branch=z9hG4bKedge1;received=198.51.100.9\r\n"
             put(data.replace(b"\r\nMax-Forwards", b"\r\n" + more + b"Max-Forwards", 1), flow)
 
-        here.alice._send = told  # type: ignore[method-assign]
+        here.alice._send = told
         for text, kind in (("edge.atlanta.example", "host"), ("z9hG4bKedge1", "branch"), ("198.51.100.9", "address")):
             here.alice.ask("MESSAGE", URI, headers={"Subject": [f"by {text}"]})
             here.bob.says(200)

@@ -65,6 +65,15 @@ configuration, which must have a route that leads to a phone here; b2bua(8) says
 
 The exit status is 0 if all that was played went as drawn, and 1 otherwise."""
 
+LEAKS = """\
+Reads a capture of the bridge's own network, pcap or pcapng, and says which messages told a zone what is another's:
+addresses in any spelling, host names, Call-IDs, tags, branches, users in Contact; in which header or body.
+
+CONFIG tells which of the addresses are ours, and in which zone; what is foreign is learnt from the capture. Where media
+goes must cross and is not counted, nor are credentials and what the configuration lets cross. TLS cannot be read.
+
+The exit status is 0 if nothing leaks, 1 if something does, and 2 if a file cannot be read."""
+
 Arguments = argparse.Namespace
 
 
@@ -116,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     certificate.add_argument("directory", metavar="DIRECTORY", help="where to; made if it is not there")
     command("demo", _demo, "one call through the bridge, drawn as a ladder", DEMO)
+    leaks = command("leaks", _leaks, "say what the messages in a capture tell one zone of another", LEAKS)
+    leaks.add_argument("capture", metavar="CAPTURE", help="a file that tcpdump or Wireshark wrote")
+    leaks.add_argument("config", metavar="CONFIG", help="the configuration of the bridge, as in b2bua.toml(5)")
+    leaks.add_argument("--json", action="store_true", help="one JSON object for each leak, and nothing else")
     selftest = command("selftest", _selftest, "play races and call flows through the bridge", SELFTEST)
     selftest.add_argument("config", metavar="CONFIG", nargs="?", help="the configuration of a bridge that runs")
     selftest.add_argument("--list", action="store_true", help="name the scenarios, and play none")
@@ -248,6 +261,19 @@ def _demo(given: Arguments) -> int:
     from b2bua.ops import demo
 
     return demo.main()
+
+
+def _leaks(given: Arguments) -> int:
+    from b2bua.config import ConfigurationError, load
+    from b2bua.ops.check import say_mistakes
+    from b2bua.ops.leaks import CANNOT, leaks
+
+    try:
+        configuration = load(given.config)
+    except ConfigurationError as error:
+        say_mistakes(error, print)
+        return CANNOT
+    return leaks(given.capture, configuration, print, given.json)
 
 
 def _selftest(given: Arguments) -> int:
