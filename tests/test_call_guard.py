@@ -259,6 +259,15 @@ class Innocent(Guard):
         self.assertEqual(self.counted(here), {})
 
 
+class Says:
+    """A leg whose peer has said nothing yet."""
+
+    said: tuple[object, ...] = ()
+
+    def __init__(self, foreign: Foreign) -> None:
+        self.foreign = foreign
+
+
 class Counting(SynchronousTestCase):
     """The numbers."""
 
@@ -269,7 +278,7 @@ class Counting(SynchronousTestCase):
         guard = LeakGuard({"public": wall}, {"public": "count"}, {}, lambda zone, word: False, Journal())
         for number in range(COUNTED + 2):
             request = Request("BYE", "sip:a@b", {"Subject": ["10.0.0.1"], "Max-Forwards": ["70"]})
-            request.foreign = Foreign(Known({}), (), "private", ())
+            request.speaker = Says(Foreign(Known({}), "private"))
             data = bytes(request)
             self.assertEqual(guard.request(request, data, Flow(at, f"192.0.2.{number}", 5060)), data)
         self.assertEqual(len(guard.counts), COUNTED + 1)
@@ -283,10 +292,10 @@ class Counting(SynchronousTestCase):
         of: Headers = {"Via": ["SIP/2.0/UDP x.y"], "From": ["<sip:a@b>;tag=a"], "To": ["<sip:b@c>"]}
         of |= {"Call-ID": ["one"], "CSeq": ["1 INFO"]}
         answer = Response(200, "OK", {**of, "To": ["<sip:b@c>;tag=theirs-and-secret"]})
-        answer.foreign = Foreign(Known({b"theirs-and-secret": "tag"}), (), "private", ())
+        answer.speaker = Says(Foreign(Known({b"theirs-and-secret": "tag"}), "private"))
         status, data = guard.response(Request("INFO", "sip:b@c", of), answer, Flow(at, "192.0.2.9", 5060))
         self.assertEqual(status, 500)
         self.assertIn(b"To: <sip:b@c>;tag=xxxxxxxxxxxxxxxxx\r\n", data)
         plain = Response(200, "OK", of)
-        plain.foreign = NOTHING
+        plain.speaker = Says(NOTHING)
         self.assertEqual(guard.response(Request("INFO", "sip:b@c", of), plain, Flow(at, "x", 1)), (200, bytes(plain)))

@@ -25,7 +25,8 @@ NAMES = {
     b"far-call-id@pbx": "Call-ID", b"8f2d3c4b5a": "tag", b"z9hg4bkfaraway": "branch", b"0123456789abcdef0123": "user",
     b"10.0.0.20": "address", b"fd00:b::20": "address", b"phone.inside.example": "host",
 }  # fmt: skip
-FOREIGN = Foreign(Known(NAMES), (b"-via-branch-77", b"10.7.7.7", b"via.inside.example"), "private", ())
+VIA = "SIP/2.0/UDP 10.7.7.7;branch=z9hG4bK-via-branch-77;rport"
+FOREIGN = Foreign(Known(NAMES), "private", [VIA], (b"10.7.7.7", b"via.inside.example"))
 
 HEAD = (
     "INVITE sip:bob@192.0.2.20 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours\r\nMax-Forwards: 70\r\n"
@@ -197,7 +198,7 @@ class Redaction(Guarding):
 
     def test_overlapping(self) -> None:
         """An id with an address in it goes as a whole."""
-        foreign = Foreign(Known({b"1234567@10.0.0.20": "Call-ID", b"10.0.0.20": "address"}), (), "private", ())
+        foreign = Foreign(Known({b"1234567@10.0.0.20": "Call-ID", b"10.0.0.20": "address"}), "private")
         data = message("Subject: 1234567@10.0.0.20 and 10.0.0.20\r\n")
         found = self.found(data, foreign)
         self.assertEqual([each.kind for each in found], ["Call-ID", "address"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -49,7 +48,7 @@ class Addresses:
         self._uri = uri
         self._send_from = send_from
         self._sender = sender
-        self._targets: deque[Target] = deque()
+        self._targets: list[Target] = []
         self._located = False
         self._last = 480, "no next hop"
 
@@ -66,7 +65,7 @@ class Addresses:
 
     def _next(self) -> None:
         while self._targets:
-            target = self._targets.popleft()
+            target = self._targets.pop(0)
             try:
                 choice = self._wire.choose(target, self._send_from)
             except NoInterface as refusal:

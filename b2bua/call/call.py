@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WATCH = 30.0  # seconds between two looks at a call
 HISTORY = 200  # steps kept for the ladder
+_ROOM = 4 * HISTORY
 LABEL = 64  # characters of a step: a method may be as long as a message
 
 
@@ -78,7 +79,7 @@ class Call:
         self.answered_at = 0.0
         self.ended_at = 0.0
         self.ending = ""
-        self._steps: list[tuple[float, bool, bool, str]] = []  # plain: written for every message, read by few
+        self._steps: list[float | bool | str] = []  # four for each step: written for every message, read by few
         self.reinvitation: Reinvitation | None = None  # the one that is under way
         self.owed: Invitation | None = None  # whose far ACK waits for the near one (S24)
         self.usages: Usages | None = None  # its dialog's besides the call (RFC 5057); until the first there is none
@@ -96,13 +97,13 @@ class Call:
 
     def note(self, leg: Leg, outward: bool, label: str) -> None:
         """Remember a message for the ladder."""
-        if len(self._steps) < HISTORY:
-            self._steps.append((self.hall.wire.now(), leg.call_id == self.near.call_id, outward, label[:LABEL]))
+        if len(self._steps) < _ROOM:
+            self._steps += self.hall.wire.now(), leg.call_id == self.near.call_id, outward, label[:LABEL]
 
     @property
     def history(self) -> list[Step]:
         """What was noted, in order."""
-        return [Step(*step) for step in self._steps]
+        return list(map(Step._make, zip(*[iter(self._steps)] * 4, strict=True)))
 
     def ringing(self) -> None:
         """The far side is alerted."""

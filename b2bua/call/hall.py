@@ -11,7 +11,7 @@ from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
 from b2bua.call.book import Book
 from b2bua.call.call import Call
-from b2bua.call.foreign import foreign_to
+from b2bua.call.foreign import beware
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
@@ -330,7 +330,7 @@ class Hall:
         """
         zone = target.listener.zone
         if source.listener.zone != zone:
-            target.foreign = foreign_to(target, source, message, self._zones[zone].keep_hosts)
+            beware(target, source, message, self._zones[zone].keep_hosts)
         hiding = self._hidings[source.listener.zone, zone]
         granted, body = self._granted(hiding, source, target, message), message.body
         if not body:

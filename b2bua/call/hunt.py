@@ -6,7 +6,6 @@ Why was this target not tried? `Hunt.ended`. Why did the caller get this answer?
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
@@ -91,7 +90,7 @@ class Hunt(ABC, Generic[_Trial]):
         self.server = server
         self.answer: Go | None = None  # policy's
         self.at_once = 1  # how many targets may be tried at the same time
-        self._hops: deque[Hop] = deque()
+        self._hops: list[Hop] = []
         self.under_way: list[_Trial] = []  # none once it has an answer
         self._outcomes: list[Outcome] = []
         self._breadth = -1  # what of Max-Breadth is left; negative: no limit
@@ -158,7 +157,7 @@ class Hunt(ABC, Generic[_Trial]):
                 break
             part = max(0, self._breadth // room)
             self._breadth -= part
-            trial = self.trial(self._hops.popleft(), part)
+            trial = self.trial(self._hops.pop(0), part)
             self.under_way.append(trial)
             if self._patience:
                 self.hall.wire.after(self._patience, partial(self._overdue, trial))
@@ -219,7 +218,7 @@ class Hunt(ABC, Generic[_Trial]):
                 self._redirections = Redirections(self.hall, self.server.request, self.answer)
             fresh = self._redirections.of(outcome.response, trial.depth)
             if fresh:
-                self._hops.extendleft([(uri, trial.depth + 1) for uri in reversed(fresh)])
+                self._hops[:0] = [(uri, trial.depth + 1) for uri in fresh]
                 return
         elif what == "pass":
             contacts = passed(outcome.response)

@@ -55,7 +55,7 @@ class Leg:
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
         "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
-        "order", "timer", "options", "offering", "updating", "barred", "foreign", "names", "said",
+        "order", "timer", "options", "offering", "updating", "barred", "foreign", "names", "named",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +80,7 @@ class Leg:
         self.standing = Standing.TRYING
         self.foreign = NOTHING  # what our messages must not say: set by whatever crosses to this leg
         self.names: Names | None = None  # what messages to the other side must not say of this one, once it is asked
-        self.said: tuple[str, ...] = ()  # whom the peer named as it called us
+        self.named: tuple[str, ...] = ()  # whom the peer named as it called us
         self.sdp = OwnedSdp(tokens.number(), listener.media_address)
         self.order: Order | None = None
         self.timer: SessionTimer | None = None
@@ -99,7 +99,7 @@ class Leg:
         local, remote = _without_tag(request.to), _without_tag(request.from_)
         leg = cls(flow.listener, request.call_id, local, remote, target, tokens, secure)
         leg.source = flow
-        leg.said = (request.uri_text, *request.headers["From"], *request.headers["To"])
+        leg.named = (request.uri_text, *request.headers["From"], *request.headers["To"])
         leg.remote_tag = request.from_tag
         leg.remote_cseq = request.cseq[0]
         leg._route(routes)
@@ -137,7 +137,9 @@ class Leg:
         self.local_cseq += 1
         headers = {**request.headers, "CSeq": [f"{self.local_cseq} {request.method}"]}
         self._extend(request.method, headers, self.options)
-        return Request(request.method, request.uri_text, headers, request.body)
+        again = Request(request.method, request.uri_text, headers, request.body)
+        again.speaker = self
+        return again
 
     def ack(self, cseq: int, granted: Headers | None = None, body: bytes = b"") -> Request:
         """The ACK for a 2xx to our INVITE numbered `cseq` (RFC 3261 13.2.2.4)."""
@@ -166,7 +168,7 @@ class Leg:
         if self.timer is not None or self.options:
             self._extend(method, headers, () if self.remote_tag else self.options)
         request = Request(method, uri, headers, body)
-        request.foreign = self.foreign
+        request.speaker = self
         return request
 
     def _extend(self, method: str, headers: Headers, options: tuple[str, ...]) -> None:
@@ -197,8 +199,13 @@ class Leg:
         if self.timer is not None and 200 <= status < 300 and request.method in REFRESHES:
             self.timer.answer(request, headers)
         response = Response(status, reason or reason_of(status), headers, body)
-        response.foreign = self.foreign
+        response.speaker = self
         return response
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What is no secret to the peer (`sip.foreign.Speaker`)."""
+        return self.remote_target, self.source, self.remote_tag, self.call_id, self.route_set, self.named
 
     # Where it goes
 

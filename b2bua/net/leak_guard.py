@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from b2bua.policy.guard import Finding, Mode, Wall, redacted
-from b2bua.sip.foreign import Foreign
+from b2bua.sip.foreign import Speaker
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request, Response
 from b2bua.sip.status import reason_of
@@ -55,10 +55,10 @@ class LeakGuard:
 
     def request(self, request: Request, data: bytes, flow: Flow) -> bytes:
         """What may leave of a request: `data`, `data` without its leaks, or nothing at all."""
-        foreign = request.foreign
-        if foreign is None or not self._walls[flow.listener.zone].suspects(data.lower(), foreign):
+        speaker = request.speaker
+        if speaker is None or not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
             return data
-        found = self._findings(data, foreign, flow, b"")
+        found = self._findings(data, speaker, flow, b"")
         if not found:
             return data
         mode = self._mode(flow, request.method)
@@ -67,10 +67,10 @@ class LeakGuard:
 
     def response(self, request: Request, response: Response, flow: Flow) -> tuple[int, bytes]:
         """The status and octets that may leave in place of a response to `request`; no octets for none at all."""
-        data, foreign = bytes(response), response.foreign
-        if foreign is None or not self._walls[flow.listener.zone].suspects(data.lower(), foreign):
+        data, speaker = bytes(response), response.speaker
+        if speaker is None or not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
             return response.status, data
-        found = self._findings(data, foreign, flow, bytes(request))
+        found = self._findings(data, speaker, flow, bytes(request))
         if not found:
             return response.status, data
         mode = self._mode(flow, request.method)
@@ -80,11 +80,12 @@ class LeakGuard:
             return response.status, changed
         frame = Response(500, reason_of(500), {name: response.headers[name] for name in _OUR_FRAME})
         data = bytes(frame)
-        return 500, redacted(data, self._findings(data, foreign, flow, bytes(request)), flow.listener)
+        return 500, redacted(data, self._findings(data, speaker, flow, bytes(request)), flow.listener)
 
-    def _findings(self, data: bytes, foreign: Foreign, flow: Flow, asked: bytes) -> list[Finding]:
+    def _findings(self, data: bytes, speaker: Speaker, flow: Flow, asked: bytes) -> list[Finding]:
         zone = flow.listener.zone
-        told = flow.host, flow.listener, *foreign.said
+        foreign = speaker.foreign
+        told = flow.host, flow.listener, *speaker.said
         said = " ".join(map(str, told)).encode("utf-8", "surrogateescape") + asked
         return self._walls[zone].findings(
             data,

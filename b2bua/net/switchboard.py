@@ -101,6 +101,7 @@ class Switchboard:
         }  # where a long request goes instead
         self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self.now = wheel.now
+        self._on_time = self._fire  # bound once, not for each timer
         self.locating = Locating(self.listeners, resolver, self.now, self._settle)
 
     # In
@@ -205,6 +206,8 @@ class Switchboard:
         if isinstance(flow.connection, Stream) and (seconds := keep_of(response.first("Via"))):
             flow.connection.keep_alive(seconds)
         self._perform(transaction, transaction.step(response_input(response.status)), response)
+        if response.status >= 200:
+            transaction.data = b""  # it is not sent again
 
     def _reply_to_broken(self, request: Request, flow: Flow, fault: Malformed) -> bool:
         """Whether it could be answered."""
@@ -268,7 +271,7 @@ class Switchboard:
         if timer in REPEATING:
             transaction.interval = seconds
         if seconds:
-            self.wheel.after(seconds, self._fire, transaction, timer)
+            self.wheel.after(seconds, self._on_time, transaction, timer)
         else:
             self._fire(transaction, timer)
 
@@ -327,7 +330,7 @@ class Switchboard:
 
     def _send_cancel(self, invite: ClientTransaction) -> None:
         request = cancel_for(invite.request, invite.cancel_with)
-        request.foreign = invite.request.foreign
+        request.speaker = invite.request.speaker
         self._launch(request, invite.key[0], self._octets(request, invite.flow), invite.flow, None, None)
 
     def _octets(self, request: Request, flow: Flow) -> bytes:
@@ -351,7 +354,7 @@ class Switchboard:
         """Answer a request by the way that it came."""
         if self.product:
             response.headers["Server"] = [self.product]
-        if self.guard is None or response.foreign is None:
+        if self.guard is None or response.speaker is None:
             self._perform(transaction, transaction.step(response_input(response.status)), response)
             return
         status, data = self.guard.response(transaction.request, response, transaction.flow)

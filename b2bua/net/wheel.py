@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 TICK = 0.02  # seconds; SIP's shortest timer is 25 times that
 
-Entry = tuple[Callable[..., None], tuple[Any, ...]]
+Entry = tuple[Any, ...]  # what is called, and with what
 
 
 class Clock(Protocol):
@@ -42,9 +42,9 @@ class Wheel:
         tick = int((self.now() + seconds) / TICK) + 1
         bucket = self._buckets.get(tick)
         if bucket is not None:
-            bucket.append((action, arguments))
+            bucket.append((action, *arguments))
             return
-        self._buckets[tick] = [(action, arguments)]
+        self._buckets[tick] = [(action, *arguments)]
         heappush(self._ticks, tick)
         if self._next is None or tick < self._scheduled:
             self._schedule(tick)
@@ -67,7 +67,7 @@ class Wheel:
         self._scheduled = -1  # what is entered meanwhile waits for the end of the turn, which sees what is next
         reached = int(self._clock.seconds() / TICK + 1e-6)
         while self._ticks and self._ticks[0] <= reached:
-            for action, arguments in self._buckets.pop(heappop(self._ticks)):
+            for action, *arguments in self._buckets.pop(heappop(self._ticks)):
                 try:
                     action(*arguments)
                 except Exception:  # noqa: BLE001 - one entry's fault must not stop the others

@@ -19,8 +19,8 @@ from b2bua.config import Configuration
 from b2bua.config.walls import uncovered, walls
 from b2bua.ops.captures import TLS, Captured, Reader, Unreadable, frames
 from b2bua.ops.tables import counted, table
-from b2bua.policy.guard import SHORTEST, Finding
-from b2bua.sip.foreign import Foreign, Known
+from b2bua.policy.guard import Finding
+from b2bua.sip.foreign import SHORTEST, Foreign, Known
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Listener
 from b2bua.sip.message import Request, Response, parse
@@ -72,7 +72,7 @@ def leaks(capture: str, configuration: Configuration, say: Say, as_json: bool = 
         free = frozenset[str]().union(*(exempt[name, zone] for name in learnt if name != zone))
         ids = {word: kind for what in others for word, kind in what.ids.items() if word not in own.ids}
         hosts = {word: kind for what in others for word, kind in what.hosts.items() if word not in own.hosts}
-        foreign, said = Foreign(Known(hosts), (), "", ()), bytes(own.said)
+        foreign, said = Foreign(Known(hosts), ""), bytes(own.said)
         for each in passed:
             if each.outward and each.listener.zone == zone:
                 found = wall.findings(each.captured.data, foreign, ids.__contains__, free, said)

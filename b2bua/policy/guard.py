@@ -18,14 +18,14 @@ from typing import Literal, NamedTuple
 
 import re2
 
-from b2bua.sip.foreign import PIECE, Foreign
+from b2bua.sip.foreign import SHORTEST, Foreign
 from b2bua.sip.grammar import REMEMBERED, is_address
 from b2bua.sip.listener import Listener
+from b2bua.sip.via import MAGIC_COOKIE
 
 Mode = Literal["count", "log", "redact", "refuse"]
 Network = IPv4Network | IPv6Network
 
-SHORTEST = 6  # characters of an id; shorter ones stand in messages by chance
 EMBEDDED = 12  # characters of an id that is found within a longer word too
 
 # A challenge and the answer to it are for the two ends, and stand for nothing if one octet of them is changed.
@@ -48,8 +48,11 @@ _PART = re.compile(rb"[^:@/\[\]()]{%d,}" % SHORTEST)
 _ESCAPE = re.compile(rb"%([0-9a-f]{2})")
 _LINE = re.compile(rb"[^\r\n]+")
 
-# The machine's patterns: the second one asks for an address that may be foreign, or is spelt oddly.
-_ADDRESSES = 1
+# The machine's patterns: one asks for an address that may be foreign, or is spelt oddly; one for a branch that is not
+# the only Via's, which is ours or the peer's own.
+_ADDRESSES, _BRANCH = 1, 2
+_COOKIE = MAGIC_COOKIE.lower().encode()
+_ODD_BRANCH = rb"%b(?s:.*)%b|(?:\A|\n(?:[^v\n]|v[^i\n]|vi[^a\n]|via[^:\n]))[^\n]*%b" % (_COOKIE, _COOKIE, _COOKIE)
 _ODD_ADDRESS = rb":[0-9a-f]{0,4}:|\b0[0-9]{1,2}\.[0-9]|\.0[0-9]{1,2}\b"
 _ELSEWHERE = rb"\n(?:refer-to|referred-by|replaces|target-dialog|join|in-reply-to|history-info) ?:|%[0-9a-f][0-9a-f]"
 
@@ -123,6 +126,7 @@ class Wall:
         addresses += [_digits(each) for each, name in self._networks if name != self.zone and each.version == 4]
         machine.Add(_ELSEWHERE)
         machine.Add(b"|".join([*addresses, _ODD_ADDRESS]))
+        machine.Add(_ODD_BRANCH)
         if self._names:
             machine.Add(b"|".join(map(re.escape, self._names)))
         machine.Compile()
@@ -151,16 +155,28 @@ class Wall:
     def suspects(self, low: bytes, foreign: Foreign) -> bool:
         """Whether a message, in lower case, deserves to be read. False is certain."""
         seen = self._machine(low)
-        if seen and (seen != [_ADDRESSES] or self._odd(low, foreign)):
+        if seen and self._serious(seen, low, foreign):
             return True
-        names = foreign.names
-        for piece in names.pieces:
-            if low.find(piece) >= 0 and any(word.endswith(piece) and _stands(low, word) for word in names.needles):
-                return True
-        for word in foreign.via:
-            if low.find(word[-PIECE:]) >= 0 and _stands(low, word):
+        if any(map(low.decode("latin-1").__contains__, foreign.names.pieces)) and self._named(low, foreign):
+            return True
+        return bool(foreign.path) and any(_stands(low, word) for word in foreign.path)
+
+    def _serious(self, seen: list[int], low: bytes, foreign: Foreign) -> bool:
+        """Whether one of the machine's patterns, which are seen, says enough."""
+        for pattern in seen:
+            if pattern == _ADDRESSES:
+                serious = self._odd(low, foreign)
+            elif pattern == _BRANCH:
+                serious = any(_stands(low, word) for word in foreign.via)
+            else:
+                serious = True
+            if serious:
                 return True
         return False
+
+    def _named(self, low: bytes, foreign: Foreign) -> bool:
+        """Whether a word stands there, of which the end was seen."""
+        return any(_stands(low, word) for word in foreign.names.needles)
 
     def _odd(self, low: bytes, foreign: Foreign) -> bool:
         """Whether an address is there that is foreign, outside the lines of media."""
@@ -168,8 +184,9 @@ class Wall:
 
     def _addresses(self, text: bytes, foreign: Foreign) -> Iterator[tuple[int, int]]:
         """Where a foreign address stands."""
+        needles, path = foreign.names.needles, foreign.path
         for at, end, address in literals(text):
-            if address in foreign.names.needles or address in foreign.via or self.foreign(address):
+            if address in needles or address in path or self.foreign(address):
                 yield at, end
 
     # The long look

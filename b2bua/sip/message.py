@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
-from b2bua.sip.foreign import Foreign
+from b2bua.sip.foreign import Speaker
 from b2bua.sip.grammar import BLANKS, LONG, REMEMBERED, Malformed, digits, is_token, split_list
 from b2bua.sip.headers import CANONICAL, canonical
 from b2bua.sip.uri import Uri, shared_uri
@@ -33,7 +33,7 @@ class Message:
     """What requests and responses share. A value is read when it is first asked for; that may raise Malformed."""
 
     __slots__ = (
-        "headers", "body", "fault", "foreign",
+        "headers", "body", "fault", "speaker",
         "_via", "_call_id", "_cseq", "_from_tag", "_to_tag", "_from", "_to", "_contact",
     )  # fmt: skip
 
@@ -41,7 +41,7 @@ class Message:
         self.headers = headers
         self.body = body
         self.fault = fault
-        self.foreign: Foreign | None = None  # of one that a leg builds: what must not be in it
+        self.speaker: Speaker | None = None  # the leg that builds it, which knows what must not be in it
         self._via: Via | None = None
         self._call_id: str | None = None
         self._cseq: tuple[int, str] | None = None
@@ -267,12 +267,14 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
         if not colon:
             fault = fault or Malformed("a header line without a colon", "RFC 3261 7.3.1")
             continue
-        name = CANONICAL.get(name) or canonical(name)
-        known = headers.get(name)
-        if known is None:
-            headers[name] = [value.strip(BLANKS)]  # no other blanks: what they are depends on the reader
+        try:
+            name = CANONICAL[name]
+        except KeyError:
+            name = canonical(name)
+        if name in headers:
+            headers[name].append(value.strip(BLANKS))
         else:
-            known.append(value.strip(BLANKS))
+            headers[name] = [value.strip(BLANKS)]  # no other blanks: what they are depends on the reader
     body, length_fault = _body(headers, body, stream)
     fault = fault or length_fault
     if start[:4].upper() == "SIP/" and (found := _STATUS_LINE.fullmatch(start)):
