@@ -9,7 +9,7 @@ from b2bua.call.local_transfer import AGAIN
 from b2bua.ops.phone import direction_of
 from b2bua.sip.message import Request
 from tests.test_call_transfer import hidden
-from tests.transfers import Four, asked, embedded, refer
+from tests.transfers import Four, asked, embedded, refer, routes
 
 
 class Local(SynchronousTestCase):
@@ -258,6 +258,45 @@ class Blind(Local):
             self.carol.says(200, to="BYE")
         self.assertEqual(self.to_a.times("INVITE"), 1)
 
+    def test_an_interval_that_is_too_short(self) -> None:
+        """422: once more with the interval that is asked for (RFC 4028 7.3), to the target and to who remains."""
+        world = Four('refer = "local"', routes('refer = "local"') + "[call]\nsession_expires = 600\nmin_se = 90\n")
+        to_b, to_a = world.talk(world.alice, world.bob)
+        refer(to_b, "sip:carol@a")
+        world.carol.says(422, headers={"Min-SE": ["1200"]})
+        world.settle()
+        invite = asked(world.carol.talk, "INVITE")
+        self.assertEqual(invite.headers["Session-Expires"][0].partition(";")[0], "1200")
+        world.carol.says(200)
+        world.bob.says(422, headers={"Min-SE": ["1300"]})
+        world.settle()
+        self.assertEqual(asked(to_a, "INVITE").headers["Session-Expires"][0].partition(";")[0], "1300")
+        world.bob.says(200)
+        world.settle()
+        self.assertEqual((world.carol.talk.times("ACK"), to_a.times("ACK")), (1, 3))
+
+    def test_an_interval_without_end(self) -> None:
+        """A 422 that cannot be read, that asks for nothing new, or that comes again and again: the transfer fails."""
+        for answers in (["x"], ["90"], ["1200", "1300", "1400"]):
+            world = Four('refer = "local"', routes('refer = "local"') + "[call]\nsession_expires = 600\nmin_se = 90\n")
+            to_b, _ = world.talk(world.alice, world.bob)
+            refer(to_b, "sip:carol@a")
+            for least in answers:
+                world.carol.says(422, headers={"Min-SE": [least]})
+                world.settle()
+            world.alice.says(200, to="NOTIFY")
+            world.settle()
+            self.assertIn(b"422", asked(to_b, "NOTIFY").body)
+
+    def test_one_call_at_a_time(self) -> None:
+        """A route that takes one call takes its transfer too: it is the same call."""
+        world = Four('refer = "local"\ncalls = 1')
+        to_b, _ = world.talk(world.alice, world.bob)
+        refer(to_b, "sip:bob@a")
+        world.settle()
+        self.assertEqual(world.bob.talk.times("INVITE"), 1)
+        self.assertIsNot(world.bob.talk, to_b)
+
     def test_a_contact_that_leads_nowhere(self) -> None:
         """The target's 2xx cannot be used: ACK and BYE go where the INVITE went; 502."""
         refer(self.to_b, "sip:carol@a")
@@ -443,16 +482,44 @@ class Attended(Local):
         self.assertEqual(c_to_a.times("INFO"), 1)
 
     def test_the_other_one_does_not_take_it(self) -> None:
-        """The target made an offer: it is answered, with nothing taken of it (RFC 3264 6); both calls go on."""
+        """The target has made an offer: who it talks to answers it instead, and both calls are as they were."""
         to_c, c_to_a = self.world.talk(self.alice, self.carol)
         refer(self.to_b, f"sip:carol@a?{embedded(to_c)}")
         self.carol.says(200)
         self.bob.says(488)
+        self.world.settle()
+        self.assertEqual(to_c.times("INVITE"), 1)
+        self.alice.says(200, to="INVITE")
         self.told("100 Trying active", "488 Not Acceptable Here terminated")
         answer = asked(c_to_a, "ACK").body
-        self.assertIn(b"\r\nm=audio 0 RTP/AVP 0 101\r\n", answer)
+        self.assertIn(b"\r\nm=audio 40000 RTP/AVP 0 101\r\n", answer)
         self.assertIn(b" IN IP4 10.0.0.1\r\n", answer)
-        self.assertEqual(self.calls(), 2)
+        self.assertEqual((to_c.times("ACK"), c_to_a.times("ACK"), self.calls()), (1, 2, 2))
+        to_c.info("5")
+        self.carol.says(200)
+        self.world.settle()
+        self.assertEqual(c_to_a.times("INFO"), 1)
+
+    def test_nobody_takes_it(self) -> None:
+        """The offer is answered all the same, with nothing taken of it (RFC 3264 6); both calls go on."""
+        for second in (b"", b"v=1\r\n"):
+            to_c, c_to_a = self.world.talk(self.alice, self.carol)
+            refer(self.to_b, f"sip:carol@a?{embedded(to_c)}")
+            self.carol.says(200)
+            self.bob.says(488)
+            self.world.settle()
+            if second:
+                self.alice.says(200, second, {"Content-Type": ["application/sdp"]}, to="INVITE")
+            else:
+                self.alice.says(488, to="INVITE")
+            self.told("100 Trying active", f"{'502 Bad Gateway' if second else '488 Not Acceptable Here'} terminated")
+            answer = asked(c_to_a, "ACK").body
+            self.assertIn(b"\r\nm=audio 0 RTP/AVP 0 101\r\n", answer)
+            self.assertIn(b" IN IP4 10.0.0.1\r\n", answer)
+            self.assertEqual(self.calls(), 2)
+            to_c.bye()
+            self.carol.says(200)
+            self.world.settle()
 
     def test_one_leaves_meanwhile(self) -> None:
         """The target hangs up: the transfer is over, the first call as it was; where the referrer left it, BYE."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from b2bua.ops.legs import leg_rows
 from b2bua.ops.phone import Dialog
 from b2bua.sip.message import Headers, Message, Request, Response
 from tests.party import Party
@@ -89,6 +90,9 @@ class Agreeing(Timed):
         self.assertEqual((said(self.invite()), said(self.invite(), "Min-SE")), ("600", ""))
         self.assertEqual(said(self.invite(), "Supported"), "replaces, timer")
         self.assertEqual((said(self.answer()), said(self.answer(), "Require")), ("600;refresher=uac", "timer"))
+        (call,) = self.world.hall.book
+        shown = [dict(leg_rows(leg))["session timer"] for leg in (call.near, call.far)]
+        self.assertEqual(shown, ["600 s, refreshed by the peer", "400 s, refreshed by the peer"])
         self.over()
 
     def test_the_callee_alone(self) -> None:

@@ -54,7 +54,7 @@ class TestHelp(SynchronousTestCase):
         """Every command is listed, and has a help of its own that fits a terminal."""
         status, printed, _ = run("--help")
         self.assertEqual(status, 0)
-        for command in ("check", "explain", "passwd", "development-certificate", "demo"):
+        for command in ("check", "explain", "passwd", "development-certificate", "demo", "selftest", "leaks"):
             self.assertIn(f"\n    {command}", printed)
             status, own, _ = run(command, "--help")
             self.assertEqual(status, 0)

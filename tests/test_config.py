@@ -1193,6 +1193,14 @@ class TestWarnings(ConfigCase):
             [f"route[1]: {said}"],
         )
 
+    def test_methods_of_dialogs(self) -> None:
+        """A rule for what is never routed by itself (RFC 3261 12.2)."""
+        said = "goes with its call or subscription: no rule is asked where to"
+        self.assertEqual(
+            self.warnings(BASE + '[[route]]\nreject = 403\nmethod = ["BYE", "INVITE", "PRACK"]\n'),
+            [f'route[1].method = "BYE": {said}', f'route[1].method = "PRACK": {said}'],
+        )
+
     def test_to_ourselves(self) -> None:
         """A next hop that is one of our own sockets (S10)."""
         text = ZONES + PUBLIC + '[[route]]\nto = "sip:bob@192.0.2.1;transport=udp"\n'

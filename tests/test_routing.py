@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.policy import rules as package
 from b2bua.policy.match import Known, Match
 from b2bua.policy.mistakes import NOTHING, ConfigurationError, Mistake, among, shown
+from b2bua.policy.options import Options
 from b2bua.policy.patterns import Patterns, read_patterns
 from b2bua.policy.routing import Explained, Go, Reject, Rule, decide, explain, next_hop
 from b2bua.policy.rules import KINDS
@@ -454,6 +455,14 @@ class TestExplain(SynchronousTestCase):
             rule("all", Go([to, "sip:10.0.0.6"])).describe(),
             f"all: every request -> to {to}, then sip:10.0.0.6 by the interface that the kernel chooses",
         )
+        options = Options("first", "parallel", 20.0, frozenset({486, 404}), "follow", "local")
+        self.assertEqual(
+            Go([to, "sip:10.0.0.6"], "private", "", options).describe(),
+            f"to {to} and sip:10.0.0.6 at once by private; goes on after 404 and 486, 20 s for each target, "
+            "only the first fork shown, redirections followed, transfers carried out here",
+        )
+        other = Options(go_on=frozenset(), redirect="pass", refer="refuse")
+        self.assertEqual(other.describe(), "goes on after no refusal, redirections passed on, transfers refused")
         self.assertEqual(rule("uri").describe().partition("-> ")[2].partition(" by")[0], "to the Request-URI")
         self.assertEqual(rule("no", Reject(403, "No")).describe(), "no: every request -> refused with 403 No")
         self.assertEqual(Reject(404).describe(), "refused with 404")

@@ -15,6 +15,7 @@ from b2bua.call.foreign import beware
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
+from b2bua.call.own_invite import OwnCall
 from b2bua.call.passing import Passing
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
@@ -271,6 +272,8 @@ class Hall:
     def _admitted(self, admission: Admission, entrant: Entrant, answer: Go) -> bool:
         """Whether a route takes one more; if not, that is the answer."""
         limit = admission.routes.get(answer.rule)
+        if limit is not None and isinstance(entrant, OwnCall) and entrant.call.id in limit.live:
+            return True  # a transfer: the call is there already, and one party comes for another
         full = self._full(limit, entrant.server.request)
         if full is not None:
             self._refuse_new(entrant, 503, full[0], more=full[1])

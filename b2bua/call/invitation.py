@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from b2bua.call.call import Call
 
 TRIES = 3  # of one INVITE, where the far side says what was wrong with the first
-_WITH_MORE = frozenset({421, 422})
+WITH_MORE = frozenset({421, 422})  # they say what an INVITE lacks
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
@@ -53,7 +53,7 @@ class Invitation(ABC):
         elif status < 300:
             if not self.call.reliable or not self._held(response):
                 self.succeeded(response)
-        elif status not in _WITH_MORE or not self._again(transaction, response):
+        elif status not in WITH_MORE or not self._again(transaction, response):
             self.failure(status, response)
 
     @abstractmethod

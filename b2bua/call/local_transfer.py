@@ -41,7 +41,7 @@ class LocalTransfer:
 
     __slots__ = (
         "call", "joining", "deadline", "_server", "_leg", "_remaining", "_news", "_target", "_offer", "_other",
-        "_other_leg", "_outside", "_over", "_tries", "_quiet",
+        "_other_leg", "_outside", "_over", "_tries", "_quiet", "_offered", "_refusal",
     )  # fmt: skip
 
     def __init__(self, call: Call, side: Side, server: ServerTransaction) -> None:
@@ -61,6 +61,8 @@ class LocalTransfer:
         self._outside: Named | None = None  # a dialog to be replaced that is not ours
         self._over = False
         self._tries = 0
+        self._offered: Response | None = None  # the target's 2xx, which has its offer
+        self._refusal = 0  # of the party that remains, while the target's own peer answers the offer
 
     def start(self) -> None:
         """Answer the REFER, and begin."""
@@ -176,23 +178,42 @@ class LocalTransfer:
         hall = self.call.hall
         target = self._target
         assert target is not None, "it was invited first"
-        source, to = (target.leg, self._remaining) if invite is target else (self._remaining, target.leg)
+        if invite is target:
+            self._offered = response
+            self._offer_to(self.call, self._remaining)
+            return
         try:
-            if not response.body or not describes(response.first("Content-Type")):
-                raise Malformed("no session description where one is due", "RFC 3261 13.2.1")
-            granted, body = hall.across(source, to, response)
+            granted, body = self._session(response, invite.leg, target.leg)
         except Malformed as fault:
-            hall.journal.fault(source.flow or self._server.flow, fault, "a 2xx")
+            hall.journal.fault(invite.leg.flow or self._server.flow, fault, "a 2xx")
             self._fail(502)
             return
-        granted = {name: values for name, values in granted.items() if name in OF_THE_BODY}
-        if invite is target:
-            self._offer = OwnInvite(self.call, self._remaining, self, granted, body)
-            self._invite(self._offer)
+        target.acknowledge(granted, body)
+        invite.acknowledge()
+        if self._refusal:
+            self._fail(self._refusal)
         else:
-            target.acknowledge(granted, body)
-            invite.acknowledge()
             self._done()
+
+    def _session(self, response: Response, source: Leg, to: Leg) -> tuple[Headers, bytes]:
+        """The session description of a 2xx as another leg says it, and the headers that speak of it."""
+        if not response.body or not describes(response.first("Content-Type")):
+            raise Malformed("no session description where one is due", "RFC 3261 13.2.1")
+        granted, body = self.call.hall.across(source, to, response)
+        return {name: values for name, values in granted.items() if name in OF_THE_BODY}, body
+
+    def _offer_to(self, call: Call, leg: Leg) -> None:
+        """The target's offer goes to a party whose answer the target is then told."""
+        assert self._target is not None and self._offered is not None, "the target has made it"
+        source = self._target.leg
+        try:
+            granted, body = self._session(self._offered, source, leg)
+        except Malformed as fault:
+            call.hall.journal.fault(source.flow or self._server.flow, fault, "a 2xx")
+            self._fail(502)
+            return
+        self._offer = OwnInvite(call, leg, self, granted, body)
+        self._invite(self._offer)
 
     def refused(self, invite: OwnInvite, status: int) -> None:
         """The target is not to be had; or the party that remains does not take its offer."""
@@ -200,9 +221,21 @@ class LocalTransfer:
         if status == 491 and of_a_call:
             self._later(invite)
             return
-        self._fail(status)
+        if invite is self._offer and self._goes_back(status):
+            return
+        self._fail(self._refusal or status)
         if status in (408, 481) and of_a_call:
             invite.call.gone(invite.leg, f"the peer answers {status} to an INVITE")
+
+    def _goes_back(self, status: int) -> bool:
+        """Whether the target's offer goes to the party that it talks to: it waits for an answer, not for silence."""
+        if self._refusal or self._other is None or self._other_leg is None or self._other_leg.standing in OVER:
+            return False
+        if status in (408, 481):
+            return False  # nobody remains: its call ends, and the other goes on as after any failure
+        self._refusal = status
+        self._offer_to(self._other, self._other_leg)
+        return True
 
     def overdue(self) -> None:
         """It rang for as long as a call may."""

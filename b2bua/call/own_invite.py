@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from b2bua.call import refresh
 from b2bua.call.addresses import Addresses, Attempt
+from b2bua.call.invitation import TRIES, WITH_MORE
 from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import HOPS, Leg, Standing
 from b2bua.policy.routing import Go
@@ -19,6 +20,7 @@ from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.multipart import media_type
+from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
@@ -47,7 +49,9 @@ class Inviter(Protocol):
 class OwnInvite:
     """An INVITE on a leg that is up."""
 
-    __slots__ = ("call", "leg", "told", "_client", "_accepted", "_acks", "_over", "_offer", "_granted", "_body")
+    __slots__ = (
+        "call", "leg", "told", "_client", "_accepted", "_acks", "_over", "_offer", "_granted", "_body", "_tries",
+    )  # fmt: skip
 
     def __init__(self, call: Call, leg: Leg, told: Inviter, granted: Headers | None = None, body: bytes = b"") -> None:
         self.call = call
@@ -60,6 +64,7 @@ class OwnInvite:
         self._offer = b""  # of the 2xx, where ours had none
         self._granted = granted
         self._body = body
+        self._tries = 1
 
     def send(self) -> None:
         """Send it, also once more after a refusal; without a body the 2xx brings the offer."""
@@ -79,11 +84,32 @@ class OwnInvite:
         status = response.status
         if status >= 300:
             self.call.note(self.leg, False, f"{status} INVITE")
-            self._refused(status)
+            if status not in WITH_MORE or not self._again(transaction, response):
+                self._refused(status)
         elif status >= 200:
             self._success(transaction, response)
         elif status > 100 and not self._over:
             self.told.ringing(self, status)
+
+    def _again(self, transaction: ClientTransaction, response: Response) -> bool:
+        """Whether the peer has it once more: with the interval, or the extension, that it insists on."""
+        if self._over or self._tries == TRIES:
+            return False
+        try:
+            if not refresh.more(self.leg, transaction.request, response):
+                return False
+        except Malformed as fault:
+            self.call.hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
+            return False
+        self._tries += 1
+        self.call.note(self.leg, True, "INVITE")
+        again = self.leg.again(transaction.request)
+        self._client = self.call.hall.wire.send(again, transaction.flow, self, self._key())
+        return True
+
+    def _key(self) -> LoopKey | None:
+        """Inside a dialog there are no loops."""
+        return None
 
     def _success(self, transaction: ClientTransaction, response: Response) -> None:
         tag = response.to_tag
@@ -231,7 +257,10 @@ class OwnCall(OwnInvite):
         self.leg = leg
         self.call.note(leg, True, "INVITE")
         request = leg.request("INVITE", hall.hops_left(shown), granted)
-        self._client = hall.wire.send(request, attempt.flow, self, hall.loop_key(shown))
+        self._client = hall.wire.send(request, attempt.flow, self, self._key())
+
+    def _key(self) -> LoopKey | None:
+        return self.call.hall.loop_key(self._shown)
 
     def exhausted(self, status: int, reason: str) -> None:
         """There is no other address."""

@@ -11,6 +11,7 @@ from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, Go, Rule
 from b2bua.sip.listener import Listener
 
+_IN_DIALOGS = ("ACK", "BYE", "CANCEL", "PRACK", "UPDATE")
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
 
 
@@ -28,6 +29,10 @@ def caution(
         reading.warn("policy", reading.raw["policy"], f"where it sends a call to another zone, {_BY_US}")
     for number, rule in enumerate(rules, 1):
         key = f"route[{number}]"
+        for method in _IN_DIALOGS:
+            if rule.asks_for(method):
+                message = "goes with its call or subscription: no rule is asked where to"
+                reading.warn(f"{key}.method", method, message)
         incoming = [each for each in listeners if rule.may_come_by(each)]
         if not incoming:
             reading.warn(key, NOTHING, "no request can fit: no listener has what its conditions ask for together")

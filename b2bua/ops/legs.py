@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from b2bua.dialog.leg import Leg
+from b2bua.dialog.session_timer import SessionTimer
 from b2bua.net.transports.stream import Stream
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Flow
@@ -27,6 +28,7 @@ def leg_rows(leg: Leg | None) -> list[tuple[str, object]]:
         leg.remote_target if leg.remote_target is not None else "",
         ", ".join(leg.route_set) or "none",
         way_of(leg),
+        _refreshed(leg.timer),
     )
     return list(zip(_LEG, values, strict=True))
 
@@ -34,7 +36,15 @@ def leg_rows(leg: Leg | None) -> list[tuple[str, object]]:
 _LEG = (
     "listener", "shown as", "dialog", "Call-ID", "our tag", "peer's tag", "we are", "peer is", "our CSeq",
     "peer's CSeq", "our Contact", "peer's target", "route set", "flow",
+    "session timer",
 )  # fmt: skip
+
+
+def _refreshed(timer: SessionTimer | None) -> str:
+    """What is agreed on (RFC 4028)."""
+    if timer is None or not timer.runs:
+        return "none"
+    return f"{timer.seconds} s, refreshed by {'us' if timer.ours else 'the peer'}"
 
 
 def way_of(leg: Leg | None) -> str:

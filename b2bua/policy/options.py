@@ -33,5 +33,20 @@ class Options:
     redirect: Redirect = "rewrite"
     refer: Refer = "pass"
 
+    def describe(self) -> str:
+        """What of it is not as usual, but for `hunt`: `goes on after 404 and 486, redirections followed`."""
+        said = []
+        if self.go_on != GO_ON:
+            said.append("goes on after " + (" and ".join(map(str, sorted(self.go_on))) or "no refusal"))
+        if self.target_timeout:
+            said.append(f"{self.target_timeout:g} s for each target")
+        if self.forks == "first":
+            said.append("only the first fork shown")
+        if self.redirect != "rewrite":
+            said.append("redirections followed" if self.redirect == "follow" else "redirections passed on")
+        if self.refer != "pass":
+            said.append("transfers carried out here" if self.refer == "local" else "transfers refused")
+        return ", ".join(said)
+
 
 DEFAULT = Options()

@@ -73,7 +73,11 @@ class Go:
         return answer
 
     def describe(self) -> str:
-        """`to sip:10.0.0.5;transport=tcp by private`."""
+        """`to sip:10.0.0.5;transport=tcp by private; redirections followed`."""
+        more = self.options.describe()
+        return f"{self._where()}; {more}" if more else self._where()
+
+    def _where(self) -> str:
         parallel = self.options.hunt == "parallel" and len(self.to) > 1
         where = (" and " if parallel else ", then ").join(map(str, self.to)) or "the Request-URI"
         at_once = " at once" if parallel else ""
