@@ -116,6 +116,8 @@ class Border(Service):
         self.switchboard, self.hall = assemble(
             configuration, reactor, os.urandom, kernel, self.resolver, journal or CallLog()
         )
+        if self.switchboard.guard is not None:
+            self.switchboard.guard.later = self.switchboard.wheel.after
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
         self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
@@ -210,6 +212,8 @@ class Border(Service):
 
     def _close(self) -> Deferred[Any]:
         self.connections.close()
+        if self.switchboard.guard is not None:
+            self.switchboard.guard.look()
         self.switchboard.wheel.stop()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
         self._ports.clear()

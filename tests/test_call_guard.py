@@ -5,10 +5,12 @@ The Subject is a caller's own words and crosses as it is: what a phone writes th
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.net.leak_guard import COUNTED, OTHERS, LeakGuard
-from b2bua.policy.guard import Wall
+from b2bua.net.leak_guard import BUNDLE, COUNTED, OTHERS, LeakGuard
+from b2bua.net.wheel import Wheel
+from b2bua.policy.guard import Mode, Wall
 from b2bua.sip.foreign import NOTHING, Foreign, Known
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response, parse
@@ -283,6 +285,37 @@ class Counting(SynchronousTestCase):
             self.assertEqual(guard.request(request, data, Flow(at, f"192.0.2.{number}", 5060)), data)
         self.assertEqual(len(guard.counts), COUNTED + 1)
         self.assertEqual(guard.counts["public", OTHERS, "address", OTHERS], 2)
+
+    def test_a_look_that_waits(self) -> None:
+        """Where the message goes as it is, many are looked at together; by the Vias that had crossed when it went."""
+        at = Listener("outside", "public", "udp", "192.0.2.1", 5060)
+        inside = Listener("inside", "private", "udp", "10.0.0.1", 5060)
+        walls = {"public": Wall("public", ["192.0.2.1"], ["10.0.0.1"]), "private": Wall("private", ["10.0.0.1"], [])}
+        journal, clock = Journal(), Clock()
+        modes: dict[str, Mode] = {"public": "log", "private": "refuse"}
+        guard = LeakGuard(walls, modes, {}, lambda zone, word: False, journal)
+        guard.later = Wheel(clock).after
+        foreign = Foreign(Known({b"secret-word": "tag"}), "private", ["SIP/2.0/UDP x.y;branch=z9hG4bKfirst-of-them"])
+        via = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours"
+        for number, subject in enumerate(("nothing", "z9hG4bKfirst-of-them", "secret-word")):
+            request = Request("INFO", "sip:a@b", {"Via": [via], "Subject": [subject]})
+            request.speaker = Says(foreign)
+            data = bytes(request)
+            self.assertEqual(guard.request(request, data, Flow(at, "192.0.2.9", 5060)), data)
+            if number:
+                answer = Response(200, "OK", {"Via": [via], "Subject": [subject]})
+                answer.speaker = Says(foreign)
+                self.assertEqual(guard.response(request, answer, Flow(at, "192.0.2.9", 5060)), (200, bytes(answer)))
+        foreign.vias = ["SIP/2.0/UDP x.y;branch=z9hG4bKsecond-of-them"]
+        refused = Request("INFO", "sip:a@b", {"Via": [via], "Subject": ["secret-word"]})
+        refused.speaker = Says(foreign)
+        self.assertEqual(guard.request(refused, bytes(refused), Flow(inside, "10.0.0.9", 5060)), b"")
+        self.assertEqual(guard.counts.total(), 1)
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
+        clock.advance(2 * BUNDLE)
+        self.assertEqual(guard.counts["public", "Subject", "branch", "192.0.2.9"], 1)
+        self.assertEqual(guard.counts["public", "Subject", "tag", "192.0.2.9"], 1)
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_a_tag_that_is_the_leak(self) -> None:
         """The 500 in place of a response does not say it either."""

@@ -10,6 +10,7 @@ from b2bua.sip.address import parse_addresses
 from b2bua.sip.foreign import PIECE, SHORTEST, Foreign, octets
 from b2bua.sip.grammar import REMEMBERED, Malformed, is_address
 from b2bua.sip.message import Request, Response
+from b2bua.sip.uri import Uri
 
 _NUMBER = frozenset("+0123456789-.()*#")  # a Contact's user that is a number is who calls, not where
 
@@ -31,27 +32,45 @@ def beware(target: Leg, source: Leg, message: Request | Response, kept: frozense
 
 
 class LegNames:
-    """What a leg is called, as it stands (`sip.foreign.Names`): for every message the pieces, the rest for few."""
+    """What a leg is called, as it stands (`sip.foreign.Names`); put into words when it is first looked for."""
 
-    __slots__ = ("pieces", "_ids", "_hosts")
+    __slots__ = ("_target", "_remote", "_contact", "_way", "_routes", "_ids", "_hides_from", "_pieces", "_hosts")
 
     def __init__(self, leg: Leg, hides_from: bool) -> None:
         """`hides_from`: the other side must not see the host in the peer's From either."""
-        uri, remote, contact, way = leg.remote_target, leg.remote, leg.contact, leg.source or leg.flow
-        ours = contact[contact.find(":") + 1 : contact.find("@")]
-        user = _user(uri.user, remote) if len(uri.user) >= SHORTEST else ""
-        self._ids = leg.call_id, leg.local_tag, leg.remote_tag, ours, user
-        hosts = {uri.host, way.host if way is not None else "", _from_host(remote) if hides_from else ""}
-        if leg.route_set or "maddr" in uri.params:
-            hosts.update(_route(leg))
+        self._target = leg.remote_target
+        self._remote = leg.remote
+        self._contact = leg.contact
+        self._way = leg.source or leg.flow
+        self._routes = leg.route_set
+        self._ids: tuple[str, ...] = leg.call_id, leg.local_tag, leg.remote_tag
+        self._hides_from = hides_from
+        self._pieces: list[str] | None = None
+        self._hosts: list[tuple[bytes, str]] = []
+
+    @property
+    def pieces(self) -> list[str]:
+        """What is looked for first."""
+        if self._pieces is None:
+            self._pieces = self._spelled_out()
+        return self._pieces
+
+    def _spelled_out(self) -> list[str]:
+        uri, contact, way = self._target, self._contact, self._way
+        user = _user(uri.user, self._remote) if len(uri.user) >= SHORTEST else ""
+        self._ids += contact[contact.find(":") + 1 : contact.find("@")], user
+        hosts = {uri.host, way.host if way is not None else "", _from_host(self._remote) if self._hides_from else ""}
+        if self._routes or "maddr" in uri.params:
+            hosts.update(_route(self._routes, uri))
         self._hosts = [known for host in hosts if (known := searched(host)) is not None]
         ends = " ".join([word[-PIECE:] for word in self._ids if len(word) >= SHORTEST])
-        self.pieces = octets(ends).decode("latin-1").split(" ")
-        self.pieces += [word[-PIECE:].decode("latin-1") for word, _ in self._hosts]
+        pieces = octets(ends).decode("latin-1").split(" ")
+        return pieces + [word[-PIECE:].decode("latin-1") for word, _ in self._hosts]
 
     @property
     def needles(self) -> dict[bytes, str]:
         """The words, and what each is."""
+        _ = self.pieces
         kinds = zip(self._ids, ("Call-ID", "tag", "tag", "user", "user"), strict=True)
         return {octets(word): kind for word, kind in kinds if len(word) >= SHORTEST} | dict(self._hosts)
 
@@ -77,11 +96,11 @@ def searched(host: str) -> tuple[bytes, str] | None:
     return (word, "host") if is_name(text) else None
 
 
-def _route(source: Leg) -> list[str]:
+def _route(routes: list[str], target: Uri) -> list[str]:
     """Where else than at its Contact's host the peer is reached."""
-    hosts = [source.remote_target.params.get("maddr") or ""]
+    hosts = [target.params.get("maddr") or ""]
     try:
-        return hosts + [address.uri.host for address in parse_addresses(source.route_set, "RFC 3261 20.34")]
+        return hosts + [address.uri.host for address in parse_addresses(routes, "RFC 3261 20.34")]
     except Malformed:
         return hosts
 

@@ -226,6 +226,7 @@ class Commands:
         if guard is None:
             self._say("there is one zone only: nothing can leak from one to another")
             return
+        guard.look()
         if guard.counts:
             rows = [(*place, number) for place, number in guard.counts.most_common()]
             self._say(table(("to zone", "header", "what", "peer", "times"), rows))
