@@ -20,15 +20,14 @@ def beware(target: Leg, source: Leg, message: Request | Response, kept: frozense
 
     In `kept` headers its zone sees hosts.
     """
-    names = source.names
-    if names is None:
-        names = source.names = LegNames(source, "From" not in kept)
     foreign = target.foreign
-    if foreign.names is not names:
-        foreign = target.foreign = Foreign(names, source.listener.zone)
+    if foreign.names is not source.names:
+        if source.names is None:
+            source.names = LegNames(source, "From" not in kept)
+        foreign = target.foreign = Foreign(source.names, source.listener.zone)
     vias = foreign.vias = message.headers.get("Via", ())  # none: it is one of our own, in place of one that never came
-    if isinstance(message, Request) and vias:
-        foreign.path = _path(message) if len(vias) > 1 or message.via.host not in source.remote_target.host else ()
+    if vias and type(message) is Request and (len(vias) > 1 or source.remote_target.host not in vias[0]):
+        foreign.path = _path(message)
 
 
 class LegNames:

@@ -34,7 +34,7 @@ from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.tokens import LoopKey
+from b2bua.sip.tokens import BRANCH_LENGTH, LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -311,17 +311,18 @@ class Hall:
 
     def _passed(self, request: Request) -> int:
         """How many times a request has come to us before, as far as our own Vias in it tell."""
-        if "Via" not in request.headers:
-            return 0  # it is one of our own
-        return max([self.wire.tokens.passes(via.branch) for via in request.vias()])
+        return max([self.wire.tokens.passes(branch) for branch in _branches(request)], default=0)
 
     def _circle(self, request: Request) -> str:
         """Why a request goes in circles; empty where it does not. A spiral, which has another Request-URI, is legal.
 
         Whoever hides our Via takes this knowledge away; then Max-Forwards ends it.
         """
+        branches = _branches(request)
+        if not branches:
+            return ""
         way = _way(request)
-        if any(self.wire.tokens.looped(via.branch, way) for via in request.vias()):
+        if any(self.wire.tokens.looped(branch, way) for branch in branches):
             return "it came back to us as it left"
         passed = self._passed(request)
         return f"it came back to us {passed} times" if passed > self.limits.spirals else ""
@@ -348,10 +349,10 @@ class Hall:
 
     def _granted(self, hiding: Hiding, source: Leg, target: Leg, message: Request | Response) -> Headers:
         """The headers that cross."""
-        if isinstance(message, Request) and not NAMING.isdisjoint(message.headers):
-            granted = self._naming(hiding, source, target, message)
-        else:
+        if NAMING.isdisjoint(message.headers) or not isinstance(message, Request):
             granted = hiding.grant(message, target.listener.host)
+        else:
+            granted = self._naming(hiding, source, target, message)
         if source.barred or target.barred:
             source.barred = target.barred = True
             not_for_transfer(granted)
@@ -414,6 +415,12 @@ class Hall:
             for pair in call.pairs:
                 for leg in pair:
                     call.release(leg)
+
+
+def _branches(request: Request) -> list[str]:
+    """The branches in a request that may be our own; none of one that we made ourselves, which has no Via."""
+    vias = request.vias() if "Via" in request.headers else ()
+    return [via.branch for via in vias if len(via.branch) == BRANCH_LENGTH]
 
 
 def _way(request: Request) -> str:

@@ -67,7 +67,10 @@ class LeakGuard:
     def request(self, request: Request, data: bytes, flow: Flow) -> bytes:
         """What may leave of a request: `data`, `data` without its leaks, or nothing at all."""
         speaker = request.speaker
-        if speaker is None or self._waits(flow, speaker, data, request, 0):
+        if speaker is None:
+            return data
+        if self.later is not None and flow.listener.zone in self._unhurried:
+            self._wait(flow, speaker, data, request, 0)
             return data
         if not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
             return data
@@ -81,7 +84,10 @@ class LeakGuard:
     def response(self, request: Request, response: Response, flow: Flow) -> tuple[int, bytes]:
         """The status and octets that may leave in place of a response to `request`; no octets for none at all."""
         data, speaker = bytes(response), response.speaker
-        if speaker is None or self._waits(flow, speaker, data, request, response.status):
+        if speaker is None:
+            return response.status, data
+        if self.later is not None and flow.listener.zone in self._unhurried:
+            self._wait(flow, speaker, data, request, response.status)
             return response.status, data
         if not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
             return response.status, data
@@ -97,15 +103,12 @@ class LeakGuard:
         data = bytes(frame)
         return 500, redacted(data, self._findings(data, speaker, flow, bytes(request)), flow.listener)
 
-    def _waits(self, flow: Flow, speaker: Speaker, data: bytes, request: Request, status: int) -> bool:
-        """Whether the look may come when the message has gone."""
-        if self.later is None or flow.listener.zone not in self._unhurried:
-            return False
-        if not self._waiting:
+    def _wait(self, flow: Flow, speaker: Speaker, data: bytes, request: Request, status: int) -> None:
+        """The message goes, and is looked at later."""
+        if not self._waiting and self.later is not None:
             self.later(BUNDLE, self.look)
         foreign = speaker.foreign
         self._waiting.append((flow, speaker, foreign, foreign.vias, data, request, status))
-        return True
 
     def look(self) -> None:
         """Look at what has gone since the last time."""

@@ -102,6 +102,9 @@ class Switchboard:
         self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self.now = wheel.now
         self._on_time = self._fire  # bound once, not for each timer
+        # What the timers that do not repeat take, over UDP and over a stream.
+        fixed = [timer for timer in Timer if timer not in REPEATING]
+        self._once = [{timer: timers.seconds(timer, 0.0, reliable) for timer in fixed} for reliable in (False, True)]
         self.locating = Locating(self.listeners, resolver, self.now, self._settle)
 
     # In
@@ -262,13 +265,14 @@ class Switchboard:
             user.unacknowledged(transaction)
 
     def _start(self, transaction: ClientTransaction | ServerTransaction, timer: Timer) -> None:
-        before = transaction.interval
-        if timer is Timer.E and transaction.state is State.PROCEEDING:
-            before = self.timers.t2  # RFC 3261 17.1.2.2: from then on at T2
-        seconds = self.timers.seconds(timer, before, transaction.reliable)
+        seconds = self._once[transaction.reliable].get(timer)
         if seconds is None:
-            return
-        if timer in REPEATING:
+            before = transaction.interval
+            if timer is Timer.E and transaction.state is State.PROCEEDING:
+                before = self.timers.t2  # RFC 3261 17.1.2.2: from then on at T2
+            seconds = self.timers.seconds(timer, before, transaction.reliable)
+            if seconds is None:
+                return
             transaction.interval = seconds
         if seconds:
             self.wheel.after(seconds, self._on_time, transaction, timer)

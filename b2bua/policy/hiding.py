@@ -121,11 +121,10 @@ class Hiding:
         """
         actions = self._with_body if message.body else self._without_body
         granted: Headers = {}
-        for name, values in message.headers.items():
-            action = actions.get(name)
-            if action is None:
-                continue
-            spelling, change, many = action
+        headers = message.headers
+        for name in filter(actions.__contains__, headers):
+            values = headers[name]
+            spelling, change, many = actions[name]
             if change is None and len(values) == 1 and values[0].isprintable():
                 granted[spelling] = [values[0]]
             elif kept := _crossed(values if many else values[:1], change, host):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain
+from operator import methodcaller
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
 from b2bua.sip.foreign import Speaker
@@ -25,6 +27,9 @@ _BARE_CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b-\x1f\x7f]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I | re.A)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.A)
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)")
+
+_MISSING = [""]
+_PARTED = methodcaller("partition", ":")
 
 Headers = dict[str, list[str]]
 
@@ -159,15 +164,21 @@ class Message:
 
     def only(self, name: str) -> str:
         """The one value of a header that must be there, once."""
-        values = self.headers.get(name)
-        if not values or not values[0]:
-            raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
+        values = self.headers.get(name, _MISSING)
         if len(values) > 1:
             raise Malformed(f"{name} is given {len(values)} times", "RFC 3261 7.3.1")
-        return values[0]
+        value = values[0]
+        if not value:
+            raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
+        return value
 
     def __bytes__(self) -> bytes:
-        lines = [f"{name}: {value}" for name, values in self.headers.items() for value in values]
+        headers = self.headers
+        values = list(chain.from_iterable(headers.values()))
+        if len(values) == len(headers) and all(headers.values()):  # one each, as nearly always
+            lines = map(": ".join, zip(headers, values, strict=True))
+        else:
+            lines = map(": ".join, [(name, value) for name, values in headers.items() for value in values])
         head = "\r\n".join([self.start_line, *lines, f"Content-Length: {len(self.body)}\r\n\r\n"])
         return head.encode("utf-8", "surrogateescape") + self.body
 
@@ -261,9 +272,8 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
     if len(lines) > MAX_HEADERS:
         fault = fault or Malformed(f"more than {MAX_HEADERS} headers", "a limit of this server")
         del lines[MAX_HEADERS:]
-    start = lines[0]
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
+    start = lines.pop(0)
+    for name, colon, value in map(_PARTED, lines):
         if not colon:
             fault = fault or Malformed("a header line without a colon", "RFC 3261 7.3.1")
             continue
