@@ -156,10 +156,10 @@ class InsideTheCall(SynchronousTestCase):
         """S15: the numbers of one side do not show on the other."""
         world = World()
         near, far = world.call()
-        near.cseq = 700
+        near.cseq += 700
         near.info("1")
         world.bob.says(200)
-        near.cseq = 9000
+        near.cseq += 9000
         near.info("2")
         world.bob.says(200)
         world.settle()

@@ -305,6 +305,8 @@ def _look_of(head: bytes, text: str) -> Malformed | None:
 def _body(headers: Headers, body: bytes, stream: bool) -> tuple[bytes, Malformed | None]:
     """The body that Content-Length measures out (RFC 3261 18.3), which is then no header any more: we write our own."""
     values = headers.pop("Content-Length", None)
+    if values == [str(len(body))]:  # nearly always
+        return body, None
     if values is None:
         return body, Malformed("Content-Length is missing on a stream", "RFC 3261 18.3") if stream else None
     if len(values) > 1:

@@ -26,19 +26,21 @@ class LoopKey(NamedTuple):
 class Tokens:
     """A source of unguessable words. `entropy(n)` gives n random octets (`os.urandom`)."""
 
-    __slots__ = ("_entropy", "_pool", "_key")
+    __slots__ = ("_entropy", "_pool", "_next", "_key")
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy
-        self._pool: list[str] = []
+        self._pool = ""
+        self._next = 0  # where in the pool
         self._key = entropy(32)
 
     def word(self) -> str:
         """A word of 80 random bits, for a Call-ID, a tag or a Contact user."""
-        if not self._pool:
-            text = self._entropy(_WORD // 2 * _POOL).hex()
-            self._pool = [text[at : at + _WORD] for at in range(0, len(text), _WORD)]
-        return self._pool.pop()
+        at = self._next
+        if at == len(self._pool):
+            self._pool, at = self._entropy(_WORD // 2 * _POOL).hex(), 0
+        self._next = at + _WORD
+        return self._pool[at : self._next]
 
     def number(self) -> str:
         """A number of up to 63 bits in decimal digits, as SDP's session ids are (RFC 8866 5.2)."""
