@@ -40,8 +40,11 @@ from b2bua.ops.check import read
 from b2bua.ops.log import CallLog, LogObserver
 from b2bua.ops.next_hops import NextHopWatch
 from b2bua.policy.admission import Sources
+from b2bua.policy.authentication import Authentication
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
+from b2bua.policy.nonces import Nonces
+from b2bua.policy.users import FileUsers
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
 from b2bua.sip.tokens import Tokens
@@ -86,6 +89,8 @@ def assemble(
         groups,
     )
     switchboard.hall = hall
+    if (realm := configuration.authentication) is not None:
+        hall.ask_for_credentials(Authentication(realm, Nonces(entropy(32), tokens.word, realm.nonce_life)))
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -120,6 +125,8 @@ class Border(Service):
             self.switchboard.guard.later = self.switchboard.wheel.after
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
+        if (realm := configuration.authentication) is not None and isinstance(realm.users, FileUsers):
+            realm.users.tell = lambda fault: self.log.error("{fault}", fault=fault)
         self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
         self.probing = Probing(self.hall, self.hall.groups)
         self._reactor = reactor

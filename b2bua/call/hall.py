@@ -17,6 +17,7 @@ from b2bua.call.limits import Limits
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.own_invite import OwnCall
 from b2bua.call.passing import Passing
+from b2bua.call.proving import Proving
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
 from b2bua.call.subscription import SUBSCRIBING, Subscription
@@ -26,6 +27,7 @@ from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
 from b2bua.policy.admission import LATER, Admission, Limit
+from b2bua.policy.authentication import Authentication
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
@@ -89,11 +91,16 @@ class Hall:
         )
         self.admission = limited if limited else None
         self.draining = False
+        self._proving: Proving | None = None
         self._zones = zones
         self._hidings = hidings
         self._rules = rules
         self._script = script
         self._unsolicited = tuple(rule for rule in rules if rule.asks_for("NOTIFY"))
+
+    def ask_for_credentials(self, authentication: Authentication) -> None:
+        """From now on the zones that say so ask for a password."""
+        self._proving = Proving(self, authentication, self._outside)
 
     # Requests
 
@@ -102,7 +109,7 @@ class Hall:
         request = transaction.request
         if request.to_tag:
             self._in_dialog(transaction)
-        else:
+        elif self._proving is None or self._proving.lets_in(transaction, self._zones[transaction.flow.listener.zone]):
             self._outside(transaction)
 
     def ack(self, ack: Request) -> None:
@@ -353,6 +360,8 @@ class Hall:
             granted = hiding.grant(message, target.listener.host)
         else:
             granted = self._naming(hiding, source, target, message)
+        if self._proving is not None and self._zones[source.listener.zone].authenticate:
+            self._proving.strip(granted)
         if source.barred or target.barred:
             source.barred = target.barred = True
             not_for_transfer(granted)

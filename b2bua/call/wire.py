@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice
-from b2bua.policy.routing import Answer
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response
@@ -18,6 +17,8 @@ from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerT
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
+
+T = TypeVar("T")
 
 
 class Wire(Protocol):
@@ -66,8 +67,8 @@ class Wire(Protocol):
 
     def run(
         self,
-        asked: Coroutine[Any, Any, Answer | None],
-        done: Callable[[Answer | None], None],
+        asked: Coroutine[Any, Any, T],
+        done: Callable[[T], None],
         failed: Callable[[], None],
     ) -> None:
         """Let an operator's coroutine come to its end; a failure is in the log when `failed` is called."""

@@ -3,8 +3,8 @@
     configuration = load("etc/b2bua.toml")
 
 The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
-groups of next hops, `routes` the rules, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of
-what works but not as one might think.
+groups of next hops, `routes` the rules, `authentication` who may come in, `rest` what is smaller; `reading` knows
+nothing of SIP; `cautions` warns of what works but not as one might think.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from b2bua.config.authentication import read_authentication
 from b2bua.config.cautions import caution
 from b2bua.config.groups import read_groups
 from b2bua.config.reading import Reading
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 SECTIONS = frozenset(
-    "policy user_agent timers call limits zone listener tls group route networks hiding dns manhole log".split()
+    (
+        "policy user_agent timers call limits zone listener tls group route networks hiding dns manhole log "
+        "authentication"
+    ).split()
 )
 
 
@@ -56,6 +60,7 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     top = read_top(reading)
     manhole = read_manhole(reading, sockets.listeners)
     policy, script = read_policy(reading, top.policy)
+    authentication = read_authentication(reading, zones, script)
     if reading.mistakes:
         raise ConfigurationError(reading.mistakes)
     caution(reading, sockets.listeners, groups, rules, script is not None)
@@ -78,6 +83,7 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
         manhole=manhole,
         policy=policy,
         script=script,
+        authentication=authentication,
         warnings=tuple(reading.warnings),
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from b2bua.config.authentication import Methods, read_methods
 from b2bua.config.reading import Count, Entry, File, Flag, Name, Port, Rate, Reading, Section, Tables, Text, Texts
 from b2bua.net.certificates import KeyPair, ServerFiles
 from b2bua.net.devices import Devices, NoDevice, address_of, described, every_address
@@ -43,6 +44,7 @@ class ZoneEntry(Section, frozen=True):
     calls: Count = 0
     rate: Rate = 0.0
     leaks: Leaks = "log"
+    authenticate: Methods = []
 
 
 class ListenerEntry(Section, frozen=True):
@@ -122,7 +124,8 @@ def read_zones(reading: Reading) -> dict[str, Zone]:
         if _new_name(reading, entry, name, zones, "zone"):
             value = entry.value
             quota = Quota(value.calls, value.rate)
-            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), quota, value.leaks)
+            asks = read_methods(reading, f"{entry.key}.authenticate", value.authenticate)
+            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), quota, value.leaks, asks)
     return zones
 
 

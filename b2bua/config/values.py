@@ -11,6 +11,7 @@ from msgspec import Meta
 from b2bua.call.limits import Limits
 from b2bua.config.reading import File, Flag, Section, Text
 from b2bua.net.certificates import SYSTEM, ServerFiles
+from b2bua.policy.authentication import Realm
 from b2bua.policy.body import Exceptions
 from b2bua.policy.groups import Group
 from b2bua.policy.hiding import Hiding
@@ -83,7 +84,8 @@ class Configuration:
 
     `dns` is empty where /etc/resolv.conf says, `user_agent` where nothing is said; `manhole` is None where there is
     none. `source_rate` is how many new requests a second may come from one address, 0 for any number. `policy` is the
-    script's path and `script` the script, where there is one. `warnings` is what the operator should know.
+    script's path and `script` the script, where there is one. `authentication` is None where nobody is asked for a
+    password. `warnings` is what the operator should know.
     """
 
     path: str
@@ -104,6 +106,7 @@ class Configuration:
     manhole: Manhole | None
     policy: str
     script: Script | None
+    authentication: Realm | None
     warnings: tuple[Mistake, ...]
 
     def hiding_tables(self) -> dict[tuple[str, str], Hiding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -25,7 +25,6 @@ from b2bua.net.way_back import named_by_via, way_back
 from b2bua.net.wheel import Wheel
 from b2bua.policy.admission import LATER, Sources
 from b2bua.policy.interface import Choice, Interfaces, Kernel
-from b2bua.policy.routing import Answer
 from b2bua.sip.check import check_request, check_response
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
@@ -58,6 +57,8 @@ from b2bua.transaction.transaction import (
     ack_for_failure,
     cancel_for,
 )
+
+T = TypeVar("T")
 
 LONG_REQUEST = 1300  # octets; a longer request goes by TCP (RFC 3261 18.1.1)
 NO_TCP = 300.0  # seconds that long requests go by UDP to where TCP was refused
@@ -462,8 +463,8 @@ class Switchboard:
 
     def run(
         self,
-        asked: Coroutine[Any, Any, Answer | None],
-        done: Callable[[Answer | None], None],
+        asked: Coroutine[Any, Any, T],
+        done: Callable[[T], None],
         failed: Callable[[], None],
     ) -> None:
         """Let an operator's coroutine come to its end."""

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -36,6 +36,8 @@ from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerT
 
 if TYPE_CHECKING:
     from b2bua.ops.explain import Explanation
+
+T = TypeVar("T")
 
 
 class Rehearsal:
@@ -198,8 +200,8 @@ class Rehearsal:
 
     def run(
         self,
-        asked: Coroutine[Any, Any, Answer | None],
-        done: Callable[[Answer | None], None],
+        asked: Coroutine[Any, Any, T],
+        done: Callable[[T], None],
         failed: Callable[[], None],
     ) -> None:
         """The operator's coroutine, as for a real call."""

@@ -1,5 +1,7 @@
 """The operator's policy in Python: a file with `def route(request, listeners)`, which may be a coroutine function.
 
+It may also have `def ha1(user, realm, algorithm)`, which says whose password is what (`policy.users`).
+
 It sees the request through `RequestView`, and returns `Go`, `Reject`, or None to go on to the rules. What it raises is
 not caught here: the call that asked is answered 500, and nothing else is harmed.
 """
@@ -27,6 +29,9 @@ from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri, parse_uri
 
 FUNCTION = "route"
+USERS = "ha1"
+
+Ha1 = Callable[[str, str, str], "str | None | Awaitable[str | None]"]
 
 
 class RequestView:
@@ -94,11 +99,14 @@ class RequestView:
 class Script:
     """A loaded policy; calling it asks it."""
 
-    __slots__ = ("path", "name", "_route")
+    __slots__ = ("path", "name", "ha1", "_route")
 
-    def __init__(self, path: str, route: Callable[[RequestView, Sequence[Listener]], object]) -> None:
+    def __init__(
+        self, path: str, route: Callable[[RequestView, Sequence[Listener]], object], ha1: Ha1 | None = None
+    ) -> None:
         self.path = path
         self.name = Path(path).name
+        self.ha1 = ha1
         self._route = route
 
     def __call__(
@@ -132,16 +140,25 @@ class _Fresh(SourceFileLoader):
 def load_script(path: str) -> Script:
     """The policy in the file `path`. Raises ConfigurationError with the file, the line and what would be right."""
     module = _run(path)
-    route = module.__dict__.get(FUNCTION)
-    wanted = f"a policy defines {FUNCTION}(request, listeners)"
-    if not callable(route):
-        raise _mistake(path, f"{FUNCTION} is {'missing' if route is None else 'no function'}: {wanted}")
+    route: Any = module.__dict__.get(FUNCTION)
+    ha1: Any = module.__dict__.get(USERS)
+    _takes(path, FUNCTION, route, "a policy defines {}(request, listeners)", 2)
+    if ha1 is not None:
+        _takes(path, USERS, ha1, "a policy that knows users defines {}(user, realm, algorithm)", 3)
+    return Script(path, route, ha1)
+
+
+def _takes(path: str, name: str, function: Any, text: str, count: int) -> None:
+    """Raise ConfigurationError where a function is none, or cannot be called with so many arguments."""
+    wanted = text.format(name)
+    if not callable(function):
+        raise _mistake(path, f"{name} is {'missing' if function is None else 'no function'}: {wanted}")
     try:
-        inspect.signature(route).bind(None, ())
+        inspect.signature(function).bind(*[None] * count)
     except (TypeError, ValueError) as error:
-        line = route.__code__.co_firstlineno if inspect.isfunction(route) else 0
-        raise _mistake(path, f"{FUNCTION} cannot be called with two arguments ({error}): {wanted}", line)
-    return Script(path, route)
+        line = function.__code__.co_firstlineno if inspect.isfunction(function) else 0
+        number = {2: "two", 3: "three"}[count]
+        raise _mistake(path, f"{name} cannot be called with {number} arguments ({error}): {wanted}", line)
 
 
 def _run(path: str) -> ModuleType:

@@ -17,6 +17,7 @@ class Zone:
     `trusted`: it belongs to the trust domain of RFC 3325. `keep_hosts`: which of "From", "To" and "Request-URI"
     show the far side's hosts towards this zone; ValueError for anything else. `quota`: what may come in from it.
     `leaks`: what becomes of a message to it that names another zone's hosts or ids all the same (S42).
+    `authenticate`: the methods that need a password, outside dialogs; "calls" is every one but REGISTER.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Zone:
     keep_hosts: frozenset[str] = frozenset()
     quota: Quota = UNLIMITED
     leaks: Mode = "log"
+    authenticate: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         unknown = self.keep_hosts - MASKED
