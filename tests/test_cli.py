@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import stat
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.ops.cli import main
 from b2bua.ops.passwords import read_users
+from b2bua.policy.users import read_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = str(ROOT / "etc" / "examples" / "media-servers.toml")
@@ -165,6 +167,22 @@ class TestPasswd(SynchronousTestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("b2bua passwd: a password has at least 8 characters", done.stderr)
         self.assertFalse(os.path.exists(path))
+
+    def test_sip(self) -> None:
+        """--sip FILE USER REALM: an HA1 for each algorithm, and never the password; one without the other is told."""
+        path = self.mktemp()
+        done = spawn("passwd", "--sip", path, "alice", "example.com", typed="correct horse\n")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, f"{path}: alice added\n", ""))
+        done = spawn("passwd", "--sip", path, "alice", "example.com", typed="battery staple\n")
+        self.assertEqual(done.stdout, f"{path}: alice has another password now\n")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        secrets = read_secrets(path)
+        self.assertEqual({key[2] for key in secrets}, {"MD5", "SHA-256", "SHA-512-256"})
+        self.assertEqual(
+            secrets["alice", "example.com", "MD5"], hashlib.md5(b"alice:example.com:battery staple").hexdigest()
+        )
+        self.assertEqual(run("passwd", "--sip", path, "alice")[0], 2)
+        self.assertEqual(run("passwd", path, "alice", "example.com")[0], 2)
 
     def test_twice_at_a_terminal(self) -> None:
         """At a terminal it is asked for twice, without being shown."""

@@ -81,7 +81,7 @@ class Proving:
     def _broken(self, transaction: ServerTransaction, fault: Malformed) -> None:
         """Credentials that cannot be read or judged: the answer says why, for whoever looks for the fault."""
         hall, request = self._hall, transaction.request
-        hall.journal.fault(transaction.flow, fault, f"the credentials of a {request.method}", answered=True)
+        hall.journal.fault(transaction.flow, fault, f"the credentials of {request.method}", answered=True)
         reason = f"{reason_of(fault.status)} - {fault.reason}"
         hall.wire.respond(transaction, reply(request, fault.status, hall.wire.tokens.word(), reason))
 

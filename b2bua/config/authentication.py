@@ -21,7 +21,7 @@ NEVER = frozenset({"ACK", "CANCEL", "BYE", "PRACK", "UPDATE"})
 
 Methods = Annotated[list[str], Meta(description='must be a list of methods: ["REGISTER", "calls"]')]
 Algorithms = Annotated[
-    list[Literal["SHA-512-256", "SHA-256", "MD5"]],
+    tuple[Literal["SHA-512-256", "SHA-256", "MD5"], ...],
     Meta(min_length=1, description='must be a list of "SHA-512-256", "SHA-256" and "MD5", the best first'),
 ]
 Life = Annotated[float, Meta(ge=10, le=86_400, description="must be a number of seconds, from 10 to a day")]
@@ -35,7 +35,7 @@ class AuthenticationEntry(Section, frozen=True):
     users: File = ""
     database: File = ""
     query: Text = ""
-    algorithms: Algorithms = ["SHA-256", "MD5"]
+    algorithms: Algorithms = ("SHA-256", "MD5")
     nonce_life: Life = 300.0
     identities: Annotated[Literal["own", "any"], Meta(description='must be "own" or "any"')] = "own"
 
@@ -63,11 +63,11 @@ def read_authentication(reading: Reading, zones: Mapping[str, Zone], script: Scr
     if "realm" in entry.fine and not WORD.fullmatch(value.realm):
         reading.wrong("authentication.realm", value.realm, "must be a name without quotation marks and colons")
     if len(set(value.algorithms)) < len(value.algorithms):
-        reading.wrong("authentication.algorithms", value.algorithms, "names one twice")
+        reading.wrong("authentication.algorithms", list(value.algorithms), "names one twice")
     users = _users(reading, entry, script)
     if users is None:
         return None
-    realm = Realm(value.realm, users, tuple(value.algorithms), value.nonce_life, value.identities == "own")
+    realm = Realm(value.realm, users, value.algorithms, value.nonce_life, value.identities == "own")
     if not asking:
         reading.warn("authentication", NOTHING, "no zone asks for credentials: give one authenticate")
     if isinstance(users, FileUsers) and "realm" in entry.fine:

@@ -41,10 +41,15 @@ Without --from-listener and --from-zone the request comes in on the first listen
   b2bua explain b2bua.toml sip:bob@192.0.2.9 --source 10.0.0.7 --header 'X-Account: 12'"""
 
 PASSWD = """\
-Sets a user's password in a file for the manhole (users in [manhole]). The file is made if it is not there.
+Sets a user's password in a file for the manhole (users in [manhole]), or with --sip in one for phones (users in
+[authentication]). The file is made if it is not there.
 
-The password is asked for twice at a terminal; otherwise it is one line of standard input. It is stored as a hash
-(scrypt). A running bridge reads the file at each login."""
+The password is asked for twice at a terminal; otherwise it is one line of standard input. For the manhole it is stored
+as a hash (scrypt). For phones it is stored as digest authentication needs it, for each algorithm: not the password, but
+who reads it can call as this user, so keep the file to yourself. A running bridge takes either at once.
+
+  b2bua passwd /etc/b2bua/operators carol
+  b2bua passwd --sip /etc/b2bua/phones alice example.com"""
 
 CERTIFICATE = """\
 Makes ca.pem, certificate.pem and key.pem in a directory, for trying things out on this machine: for localhost and
@@ -117,9 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a header that it has; may be repeated"
     )
-    passwd = command("passwd", _passwd, "set the password of one who may use the manhole", PASSWD)
+    passwd = command("passwd", _passwd, "set the password of one who may use the manhole, or call", PASSWD)
+    passwd.add_argument("--sip", action="store_true", help="of one who registers and calls")
     passwd.add_argument("file", metavar="FILE", help="the file of users")
     passwd.add_argument("user", metavar="USER", help="the user's name")
+    passwd.add_argument("realm", metavar="REALM", nargs="?", help="with --sip: the realm of [authentication]")
     certificate = command(
         "development-certificate", _certificate, "make a certificate for trying things out", CERTIFICATE
     )
@@ -225,8 +232,11 @@ def _with_rooms(configuration: Any, ask: Callable[[Any, Any], Any]) -> int:
 
 
 def _passwd(given: Arguments) -> int:
-    from b2bua.ops.passwords import UsersError, set_password
+    from b2bua.ops.passwords import UsersError, set_password, set_sip_password
 
+    if given.sip != (given.realm is not None):
+        print(f"b2bua passwd: {'--sip needs a REALM' if given.sip else 'a REALM needs --sip'}", file=sys.stderr)
+        return 2
     if sys.stdin.isatty():
         password = getpass.getpass(f"New password for {given.user}: ")
         if getpass.getpass("The same again: ") != password:
@@ -235,7 +245,10 @@ def _passwd(given: Arguments) -> int:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     try:
-        new = set_password(given.file, given.user, password)
+        if given.sip:
+            new = set_sip_password(given.file, given.user, given.realm, password)
+        else:
+            new = set_password(given.file, given.user, password)
     except UsersError as error:
         print(f"b2bua passwd: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Who may use the manhole: a file of users and hashed passwords, made with `b2bua passwd`.
+"""Who may use the manhole: a file of users and hashed passwords, made with `b2bua passwd`; and that of SIP users.
 
 One user a line, `name:$scrypt$ln=15,r=8,p=1$salt$hash` (RFC 7914; salt and hash in base64 without padding). Empty lines
 and lines that begin with # are passed over. The file is read at each login, so a change counts at once.
@@ -26,6 +26,10 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from zope.interface import implementer
+
+from b2bua.policy.mistakes import ConfigurationError
+from b2bua.policy.users import WORD, Key, read_secrets
+from b2bua.sip.digest import ALGORITHMS, ha1
 
 SHORTEST = 8  # characters of a password
 LONGEST = 1024  # octets
@@ -149,14 +153,42 @@ def set_password(path: str, user: str, password: str, entropy: Callable[[int], b
     """
     if not _NAME.fullmatch(user):
         raise UsersError(f"a user's name has up to 64 letters, digits and the signs . _ -; {user!r} has not")
-    if not password.isprintable() or len(password) < SHORTEST or len(password.encode()) > LONGEST:
-        raise UsersError(f"a password has at least {SHORTEST} characters, none of them a control character")
+    _check_password(password)
     there = os.path.exists(path)
     known = read_users(path) if there else {}
     line = f"{user}:{Hash.of(password.encode(), entropy(16))}"
     lines = [each for each in (_lines(path) if there else []) if each.partition(":")[0].strip() != user]
     _replace(path, "\n".join([*lines, line]) + "\n")
     return user not in known
+
+
+def set_sip_password(path: str, user: str, realm: str, password: str) -> bool:
+    """Write a SIP user's HA1s into a file (`policy.users`), as `set_password` does; whether the user is new there.
+
+    There is one for each algorithm, so that the phone may choose. Raises UsersError.
+    """
+    for what, name in (("user", user), ("realm", realm)):
+        if not WORD.fullmatch(name) or name != name.strip() or name[0] == "#":
+            raise UsersError(f"{name!r} can be no {what}'s name: no colon, quotation mark, backslash or blank edge")
+    _check_password(password)
+    known: dict[Key, str] = {}
+    lines: list[str] = []
+    if os.path.exists(path):
+        try:
+            known = read_secrets(path)
+        except ConfigurationError as error:
+            raise UsersError(error.mistakes[0].message, path, error.mistakes[0].line)
+        lines = Path(path).read_text("utf-8").rstrip("\n").split("\n")
+    mine = (user, realm)
+    lines = [each for each in lines if each.startswith("#") or tuple(each.strip().split(":")[:2]) != mine]
+    lines += [f"{user}:{realm}:{algorithm}:{ha1(algorithm, user, realm, password)}" for algorithm in ALGORITHMS]
+    _replace(path, "\n".join(lines).lstrip("\n") + "\n")
+    return all(key[:2] != mine for key in known)
+
+
+def _check_password(password: str) -> None:
+    if not password.isprintable() or len(password) < SHORTEST or len(password.encode()) > LONGEST:
+        raise UsersError(f"a password has at least {SHORTEST} characters, none of them a control character")
 
 
 def _replace(path: str, text: str) -> None:
