@@ -17,6 +17,7 @@ One INVITE, in and out:
 1. `net.transports.udp` has a datagram; `Switchboard.received` parses it once (`sip.message.parse`), and
    `sip.check.check_request` looks whether it breaks a rule.
 2. `Switchboard._new` makes its server transaction, answers the INVITE with 100 at once, and gives it to `Hall.request`.
+   Where its zone asks for a password, `call.proving` lets it in only with one.
 3. `Hall._begin` makes the near leg (`Leg.of_request`) and a `Call` with its `Setup`; `Hall._decide` asks the script,
    `Hall._decided` the rules (`policy.routing.decide`), where to; `Hall._go` puts the members of groups in their place.
 4. The setup is a `Hunt`: it makes a `Branch` for each target, one after the other or all at once, and its `Addresses`

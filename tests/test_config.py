@@ -264,6 +264,7 @@ class TestFile(ConfigCase):
         self.assertEqual(configuration.tls_files, {})
         self.assertEqual((configuration.policy, configuration.script), ("", None))
         self.assertIsNone(configuration.manhole)
+        self.assertIsNone(configuration.authentication)
         self.assertRaises(AttributeError, setattr, configuration, "path", "x")
 
     def test_this_machine(self) -> None:

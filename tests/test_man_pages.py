@@ -10,6 +10,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.config import SECTIONS, load
+from b2bua.config.authentication import AuthenticationEntry
 from b2bua.config.groups import GroupEntry, MemberEntry
 from b2bua.config.reading import Section
 from b2bua.config.rest import CallEntry, DnsEntry, LimitsEntry, TimersEntry, TopEntry
@@ -33,6 +34,7 @@ TABLES: dict[str, type[Section]] = {
     "limits": LimitsEntry,
     "tls": TlsOutwards,
     "dns": DnsEntry,
+    "authentication": AuthenticationEntry,
     "manhole": Manhole,
     "log": Log,
 }
