@@ -16,6 +16,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.protocols.basic import NetstringReceiver
 from twisted.trial.unittest import TestCase
 
+from b2bua.ops.passwords import set_sip_password
 from b2bua.ops.phonelines import free_port
 from tests.children import Child, bound, start_bridge
 from tests.pki import issue, make_ca
@@ -200,6 +201,34 @@ class TestClients(TestCase):
         connection: Any = protocol.transport
         self.addCleanup(connection.abortConnection)
         return protocol, program
+
+    async def test_password(self) -> None:
+        """baresip calls with its password once it is asked for it; bob sees nothing of that."""
+        asks = 'algorithms = ["MD5"]'  # this baresip gives up at a challenge whose algorithm it does not know
+        set_sip_password(str(self.folder / "phones"), "alice", "biloxi.example", "correct-horse")
+        text = UDP_ONLY.format(
+            public=PUBLIC, public_port=self.public_port, private=PRIVATE, private_port=free_port("udp", PRIVATE)
+        ).replace('"public"\n', '"public"\nauthenticate = ["calls"]\n', 1)
+        text += f'[authentication]\nrealm = "biloxi.example"\nusers = "phones"\n{asks}\n'
+        text += f'[[route]]\nto = "sip:bob@{BOB}:{self.bob_port};transport=udp"\nsend_from = "private"\n'
+        bridge = await start_bridge(self, text, self.folder)
+        proxy = f'outbound="sip:{PUBLIC}:{self.public_port};transport=udp"'
+        account = f"<sip:alice@{ALICE}>;regint=0;{proxy};auth_user=alice;auth_pass=correct-horse"
+        alice, alice_program = await self.baresip("alice", ALICE, free_port("udp", ALICE), account)
+        bob, bob_program = await self.baresip("bob", BOB, self.bob_port, f"<sip:bob@{BOB}>;regint=0;answermode=auto")
+        alice.tell("dial", f"sip:bob@{PUBLIC}")
+        for each in (alice, bob):
+            await each.event("CALL_ESTABLISHED")
+        alice.tell("hangup")
+        await bridge.says("ended: the caller hung up")
+        await bob.event("CALL_CLOSED")
+        self.assertIn("Proxy-Authorization: Digest", alice_program.output)
+        self.assertNotIn("Proxy-Authorization", bob_program.output)
+        self.signalling_hides(bob_program.output, (ALICE, PUBLIC))
+        for program in (alice_program, bob_program):
+            await program.end(SIGTERM)
+        self.assertEqual(await bridge.end(SIGINT), 0)
+        self.assertNotIn("Traceback", bridge.output)
 
     async def call(self, by: str, caller_hangs_up: bool) -> None:
         """alice calls, by UDP, and bob answers at once; both talk; one hangs up."""
