@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from unittest.mock import patch
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.hall import Hall
@@ -13,6 +16,7 @@ from b2bua.policy.nonces import ROOM
 from b2bua.sip.message import Headers, Response
 from b2bua.transaction.transaction import ServerTransaction
 from tests.credentials import challenges, credentials, line
+from tests.hostile import LONG
 from tests.world import TWO_SIDES, Party, World
 
 REALM = "biloxi.example"
@@ -341,6 +345,26 @@ class TestCheated(Asked):
             challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
             value = credentials(challenge, "alice", PASSWORD, "INVITE", uri)
             self.assertEqual(self.ask(self.dialog(), "INVITE", value).status, 200)
+        challenge = self.challenged(self.dialog(HOME), "REGISTER")["SHA-256"]
+        dialog = self.dialog(HOME)
+        dialog.remote = self.world.alice.address
+        self.ask(dialog, "REGISTER", credentials(challenge, "alice", PASSWORD, "REGISTER", "sip:alice@biloxi.example"))
+        self.assertEqual(self.let_in[-1], ("REGISTER", "alice"))
+
+    def test_anything(self) -> None:
+        """Whatever stands in the header gets one clear answer, and nothing of it is our fault."""
+        world = self.begin()
+
+        @given(st.sampled_from(["", "Digest ", f'Digest realm="{REALM}", username="alice", ']), LONG)
+        def anything(before: str, text: str) -> None:
+            value = re.sub("[\x00-\x08\x0a-\x1f\x7f]", "", before + text)
+            self.assertIn(self.ask(self.dialog(HOME), "REGISTER", value).status, (400, 401))
+            world.alice.dialogs.clear()
+
+        anything()
+        self.assertEqual([each for each in world.journal.lines if "crashed" in each], [])
+        self.assertEqual(self.let_in, [])
+        world.quiet()
 
     def test_flood(self) -> None:
         """A user's own flood of nonces is remembered up to the bound, and calls go on."""

@@ -232,6 +232,18 @@ class TestLoading(ScriptCase):
         )
         self.assertIsNone(load_script(path)(INVITE, FLOW, []))
 
+    def test_users(self) -> None:
+        """`ha1` is there or not, and takes three arguments."""
+        route = "def route(request, listeners):\n    pass\n"
+        self.assertIsNone(load_script(self.write(route)).ha1)
+        ha1 = load_script(self.write(f"{route}def ha1(user, realm, algorithm):\n    return user + realm\n")).ha1
+        assert ha1 is not None
+        self.assertEqual(ha1("a", "b", "MD5"), "ab")
+        wanted = "a policy that knows users defines ha1(user, realm, algorithm)"
+        self.assertEqual(self.refusal(f"{route}ha1 = 5\n"), f": ha1 is no function: {wanted}")
+        said = f":3: ha1 cannot be called with three arguments (too many positional arguments): {wanted}"
+        self.assertEqual(self.refusal(f"{route}def ha1(user):\n    pass\n"), said)
+
     def test_no_file(self) -> None:
         """A file that is not there, or is no file."""
         missing = self.mktemp()

@@ -156,8 +156,8 @@ def _check(found: Credentials, request: Request) -> None:
         raise Malformed("the user name is not readable text in UTF-8", "RFC 7616 4")
     if found.uri != request.uri_text:
         # Phones write ports and parameters as they like, or the proxy alone. Who is called is what must not change.
-        meant = parse_uri(found.uri)
-        if dialled(meant) and dialled(meant) != dialled(request.uri):
+        meant, asked = dialled(parse_uri(found.uri)), dialled(request.uri)
+        if meant and asked and meant != asked:
             raise Malformed("the credentials are for another Request-URI", "RFC 7616 3.4.6")
 
 
