@@ -321,4 +321,3 @@ def _same(known: Sequence[Binding], asked: Asked) -> Binding | None:
 def _agent(request: Request) -> str:
     values = request.headers.get("User-Agent")
     return values[0][:MAX_AGENT] if values else ""
-
