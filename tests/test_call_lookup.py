@@ -258,10 +258,10 @@ class TestNat(Phones):
     def test_it_calls(self) -> None:
         """A registered phone that calls is answered, and asked, at its source too."""
         phone = self.registered("192.0.2.31", uri="sip:phone@192.168.1.7;transport=udp")
-        phone.contact = "<sip:phone@192.168.1.7;transport=udp>"
+        phone.contact, phone.address = "<sip:phone@192.168.1.7;transport=udp>", "<sip:alice@example.com>"
         callee = self.world.phone("carol", "192.0.2.32", "tls")
         self.ask(callee.contact, phone=callee, user="carol", call_id="carol")
-        talk = phone.invite("sip:carol@example.com", headers={"From": ["<sip:alice@example.com>;tag=mine"]})
+        talk = phone.invite("sip:carol@example.com")
         self.world.settle()
         callee.says(200)
         self.world.settle()
