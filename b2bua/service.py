@@ -92,7 +92,7 @@ def assemble(
     )
     switchboard.hall = hall
     if configuration.registrar is not None:
-        hall.registrar = Registrar(hall, Bindings(store or MemoryStore()), configuration.registrar)
+        hall.lookup = hall.registrar = Registrar(hall, Bindings(store or MemoryStore()), configuration.registrar)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -119,6 +119,7 @@ class Border(Service):
             name: ClientContexts(configuration.tls.ca, configuration.tls.verify, files.default)
             for name, files in configuration.tls_files.items()
         }
+        self.store = open_store(configuration.store) if configuration.store else None
         kernel = self.routes.lookup if self.routes is not None else None
         self.switchboard, self.hall = assemble(
             configuration,
@@ -127,7 +128,7 @@ class Border(Service):
             kernel,
             self.resolver,
             journal or CallLog(),
-            open_store(configuration.store) if configuration.store else None,
+            self.store,
         )
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
@@ -184,11 +185,14 @@ class Border(Service):
     def _restore(self, registrar: Registrar) -> None:
         """Whoever was registered still is."""
         begun = self._reactor.seconds()
+        gc.disable()  # it would walk through all that is there already, again and again, and find nothing
         try:
             registrar.begin()
         except OSError as error:
             sys.stderr.write(f"b2bua: the registrations cannot be read: {error}\n")
             raise SystemExit(1)
+        finally:
+            gc.enable()
         if count := len(registrar.bindings):
             seconds = self._reactor.seconds() - begun
             self.log.info("{count} registrations read in {seconds:.1f} s", count=count, seconds=seconds)
@@ -239,8 +243,8 @@ class Border(Service):
         self.connections.close()
         self.switchboard.wheel.stop()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
-        if self.hall.registrar is not None:
-            closing.append(self.hall.registrar.bindings.close())
+        if self.store is not None:
+            closing.append(self.store.close())
         self._ports.clear()
         self.names.stop()
         if self.routes is not None:

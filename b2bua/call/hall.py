@@ -15,7 +15,7 @@ from b2bua.call.call import Call
 from b2bua.call.foreign import beware
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
-from b2bua.call.lookup import registered_way
+from b2bua.call.lookup import Lookup, registered_way
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.passing import Passing
 from b2bua.call.registrar import Registrar
@@ -90,7 +90,8 @@ class Hall:
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
         )
         self.admission = limited if limited else None
-        self.registrar: Registrar | None = None
+        self.registrar: Registrar | None = None  # who answers REGISTER
+        self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.draining = False
         self._zones = zones
         self._hidings = hidings
@@ -189,7 +190,7 @@ class Hall:
     def near_leg(self, transaction: ServerTransaction) -> Leg:
         """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
         near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
-        if self.registrar is not None and self.registrar.knows(transaction):
+        if self.lookup is not None and self.lookup.knows(transaction):
             near.flow = registered_way(transaction.flow)
         return near
 
@@ -402,8 +403,8 @@ class Hall:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
         zone = self._zones[listener.zone]
         shown = uri = request_uri(request, hop, zone) if binding is None else hop
-        if binding is not None and self.registrar is not None and self.registrar.name:
-            shown = Uri("sip", "", self.registrar.name)
+        if binding is not None and self.lookup is not None and self.lookup.name:
+            shown = Uri("sip", "", self.lookup.name)
         local, remote = caller(request, listener, zone), callee(request, shown, zone)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (

@@ -87,4 +87,4 @@ def registered_way(source: Flow) -> Flow:
 
 def registered(hall: Hall, request: Request) -> tuple[list[Hop], int, str]:
     """`Lookup.targets`, also where there is no registrar."""
-    return hall.registrar.targets(request) if hall.registrar is not None else ([], 404, "there is no registrar")
+    return hall.lookup.targets(request) if hall.lookup is not None else ([], 404, "there is no registrar")
