@@ -195,7 +195,7 @@ class Border(Service):
             gc.enable()
         if count := len(registrar.bindings):
             seconds = self._reactor.seconds() - begun
-            self.log.info("{count} registrations read in {seconds:.1f} s", count=count, seconds=seconds)
+            self.log.info("registrations read: {count} in {seconds:.1f} s", count=count, seconds=seconds)
 
     def _certificate_warnings(self) -> list[str]:
         """Each once, however many listeners show the same certificate."""
