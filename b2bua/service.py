@@ -20,8 +20,10 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
 from b2bua.call.probing import Probing
+from b2bua.call.registrar import Registrar
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
 from b2bua.config.walls import uncovered, walls
@@ -48,6 +50,8 @@ from b2bua.policy.users import FileUsers
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
 from b2bua.sip.tokens import Tokens
+from b2bua.store import Store, open_store
+from b2bua.store.memory import MemoryStore
 from b2bua.transaction.machine import State
 
 # The bridge frees what it no longer needs by counting references; the collector is for the rare circle. With Python's
@@ -64,8 +68,9 @@ def assemble(
     kernel: Kernel | None,
     resolver: Resolver,
     journal: Journal,
+    store: Store | None = None,
 ) -> tuple[Switchboard, Hall]:
-    """The rooms, put together, without a socket yet."""
+    """The rooms, put together, without a socket yet. Without a `store` nothing outlives them."""
     tokens = Tokens(entropy)
     groups = Groups(configuration.groups.values(), tokens.below)
     groups.tell = lambda health, up, why: journal.member(health.group.name, str(health.member.uri), up, why)
@@ -91,6 +96,8 @@ def assemble(
     switchboard.hall = hall
     if (realm := configuration.authentication) is not None:
         hall.ask_for_credentials(Authentication(realm, Nonces(entropy(32), tokens.word, realm.nonce_life)))
+    if configuration.registrar is not None:
+        hall.lookup = hall.registrar = Registrar(hall, Bindings(store or MemoryStore()), configuration.registrar)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -117,9 +124,16 @@ class Border(Service):
             name: ClientContexts(configuration.tls.ca, configuration.tls.verify, files.default)
             for name, files in configuration.tls_files.items()
         }
+        self.store = open_store(configuration.store) if configuration.store else None
         kernel = self.routes.lookup if self.routes is not None else None
         self.switchboard, self.hall = assemble(
-            configuration, reactor, os.urandom, kernel, self.resolver, journal or CallLog()
+            configuration,
+            reactor,
+            os.urandom,
+            kernel,
+            self.resolver,
+            journal or CallLog(),
+            self.store,
         )
         if self.switchboard.guard is not None:
             self.switchboard.guard.later = self.switchboard.wheel.after
@@ -160,6 +174,8 @@ class Border(Service):
         if not self._ports:
             self.privilegedStartService()
         super().startService()
+        if self.hall.registrar is not None:
+            self._restore(self.hall.registrar)
         for warning in (*self.configuration.warnings, *self._certificate_warnings()):
             self.log.warn("{caution}", caution=str(warning))
         for listener in self.configuration.listeners:
@@ -174,6 +190,21 @@ class Border(Service):
         self.probing.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
+
+    def _restore(self, registrar: Registrar) -> None:
+        """Whoever was registered still is."""
+        begun = self._reactor.seconds()
+        gc.disable()  # it would walk through all that is there already, again and again, and find nothing
+        try:
+            registrar.begin()
+        except OSError as error:
+            sys.stderr.write(f"b2bua: the registrations cannot be read: {error}\n")
+            raise SystemExit(1)
+        finally:
+            gc.enable()
+        if count := len(registrar.bindings):
+            seconds = self._reactor.seconds() - begun
+            self.log.info("registrations read: {count} in {seconds:.1f} s", count=count, seconds=seconds)
 
     def _certificate_warnings(self) -> list[str]:
         """Each once, however many listeners show the same certificate."""
@@ -223,6 +254,8 @@ class Border(Service):
             self.switchboard.guard.look()
         self.switchboard.wheel.stop()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        if self.store is not None:
+            closing.append(self.store.close())
         self._ports.clear()
         self.names.stop()
         if self.routes is not None:

@@ -9,15 +9,18 @@ from typing import Any, Protocol
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
+from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.foreign import beware
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
+from b2bua.call.lookup import Lookup, registered_way
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.own_invite import OwnCall
 from b2bua.call.passing import Passing
 from b2bua.call.proving import Proving
+from b2bua.call.registrar import Registrar
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
 from b2bua.call.subscription import SUBSCRIBING, Subscription
@@ -90,6 +93,8 @@ class Hall:
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
         )
         self.admission = limited if limited else None
+        self.registrar: Registrar | None = None  # who answers REGISTER
+        self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.draining = False
         self._proving: Proving | None = None
         self._zones = zones
@@ -130,12 +135,16 @@ class Hall:
         else:
             side.leg.remote_cseq = request.cseq[0]
             side.leg.source = transaction.flow
+            if side.leg.flow is not None and side.leg.flow.fixed:
+                side.leg.flow = registered_way(transaction.flow)  # where a phone behind NAT was heard last
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         method = request.method
-        if self.draining:
+        if method == "REGISTER" and self.registrar is not None:
+            self.registrar.request(transaction)
+        elif self.draining:
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
@@ -171,7 +180,7 @@ class Hall:
         )
 
     def _begin(self, transaction: ServerTransaction) -> None:
-        near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
+        near = self.near_leg(transaction)
         if transaction.method in SUBSCRIBING:
             self._subscribe(near, transaction)
             return
@@ -185,6 +194,13 @@ class Hall:
             self.admission.enter(self.admission.zones.get(near.listener.zone), call.id)
         call.note(near, False, "INVITE")
         self._decide(call.setup)
+
+    def near_leg(self, transaction: ServerTransaction) -> Leg:
+        """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
+        near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
+        if self.lookup is not None and self.lookup.knows(transaction):
+            near.flow = registered_way(transaction.flow)
+        return near
 
     def _subscribe(self, near: Leg, transaction: ServerTransaction) -> None:
         """A subscription stays as long as its peers like, without a word: there is only room for so many."""
@@ -390,13 +406,19 @@ class Hall:
         """A leg for a request that is sent on to a target."""
         if self._counts:
             self.groups.sent(attempt.uri)
+        if attempt.binding is not None:
+            leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
+            leg.bind(attempt.flow, attempt.binding.path)
+            return leg
         return self.leg_to(request, attempt.uri, attempt.flow.listener)
 
-    def leg_to(self, request: Request, hop: Uri, listener: Listener) -> Leg:
+    def leg_to(self, request: Request, hop: Uri, listener: Listener, binding: Binding | None = None) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
         zone = self._zones[listener.zone]
-        uri = request_uri(request, hop, zone)
-        local, remote = caller(request, listener, zone), callee(request, uri, zone)
+        shown = uri = request_uri(request, hop, zone) if binding is None else hop
+        if binding is not None and self.lookup is not None and self.lookup.name:
+            shown = Uri("sip", "", self.lookup.name)
+        local, remote = caller(request, listener, zone), callee(request, shown, zone)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (
             "Session-Expires" in request.headers or "Require" in request.headers or self.limits.session_expires
@@ -437,7 +459,10 @@ def _way(request: Request) -> str:
 
 
 def _status_across(status: int) -> int:
-    """The status told to the other side: it cannot use a redirection's addresses; a 503 is not ours (S29)."""
+    """The status told to the other side: it cannot use a redirection's addresses; a 503 is not ours (S29).
+
+    Nor is a connection that it is not an end of (430, RFC 5626 11.5).
+    """
     if status in (422, 503):  # the session interval that was too short was ours
         return 500
-    return 480 if 300 <= status < 400 else status
+    return 480 if 300 <= status < 400 or status == 430 else status

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2bua.call.addresses import Attempt
+from b2bua.call.addresses import Attempt, Hop
 from b2bua.call.book import Side
 from b2bua.call.events import Named, names_dialog, translated
-from b2bua.call.hunt import Hop, Outcome
+from b2bua.call.hunt import Outcome
 from b2bua.call.passing import Passing, Try
 from b2bua.call.relayed import Relayed, duration, no_longer
 from b2bua.call.usages import DURATION, LONGEST, REFER, Event, Usages, event_of, expires_of
@@ -270,7 +270,7 @@ class Subscription(Passing):
         near, far, attempt, wire = self.near, self.far, self._attempt, self.hall.wire
         assert far is not None and attempt is not None, "a dialog is made by an attempt"
         if self.dialogs:
-            near = Leg.of_request(self.server.request, self.server.flow, wire.tokens)
+            near = self.hall.near_leg(self.server)
             far = far.fork(attempt.uri, attempt.flow, wire.tokens)
         far.flow = attempt.flow
         near.standing = far.standing = Standing.CONFIRMED

@@ -14,12 +14,13 @@ from b2bua.policy.admission import Quota
 from b2bua.policy.groups import Group, hops
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
-from b2bua.policy.routing import AUTO, GROUP, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
+from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REGISTERED, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
 from b2bua.policy.rules import KINDS
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
 from b2bua.sip.uri import Uri
 
+_WHERE_TO = 'must be a SIP URI, "group:NAME", "lookup", a list of them, or "request-uri"'
 TRANSPORTS = ("udp", "tcp", "tls")
 
 Status = Annotated[int, Meta(ge=300, le=699)]
@@ -29,9 +30,7 @@ class RouteEntry(Section, frozen=True):
     """What a [[route]] does. Beside these it has the keys of KINDS."""
 
     name: Line = ""
-    to: Annotated[
-        str | list[str], Meta(description='must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
-    ] = ""
+    to: Annotated[str | list[str], Meta(description=_WHERE_TO)] = ""
     send_from: Text = AUTO
     reject: Annotated[int, Meta(ge=300, le=699, description="must be a status from 300 to 699")] = 403
     reason: Text = ""
@@ -119,7 +118,10 @@ def _answer(
         # A group's members have been held against its own send_from, if the route gives none.
         if not hop.group or value.send_from != AUTO:
             _way_out(reading, entry, hop.uri, sockets)
-    _say_what_is_in_vain(reading, entry, len(reached))
+    looks_up = REGISTERED in answer.to
+    if looks_up and not reached and value.send_from != AUTO:
+        reading.warn(f"{key}.send_from", value.send_from, "has no effect: each phone is reached as it registered")
+    _say_what_is_in_vain(reading, entry, len(reached) + 2 * looks_up)
     return answer
 
 
@@ -143,11 +145,14 @@ def _next_hops(reading: Reading, key: str, to: str | list[str], groups: Mapping[
         return []
     texts = to if isinstance(to, list) else [to]
     if not texts:
-        reading.wrong(key, to, 'an empty list; must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
+        reading.wrong(key, to, f"an empty list; {_WHERE_TO}")
     uris = [uri for text in texts if (uri := read_next_hop(reading, key, text)) is not None]
     for uri in uris:
         if uri.scheme == GROUP and uri.opaque not in groups:
             reading.wrong(key, str(uri), f"no [[group]] of that name; {among(filter(None, groups))}")
+            return None
+        if uri.scheme == LOOKUP and "registrar" not in reading.raw:
+            reading.wrong(key, LOOKUP, "nobody registers here: there is no [registrar]")
             return None
     return uris if uris and len(uris) == len(texts) else None
 
@@ -175,6 +180,8 @@ def _right(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if scheme == GROUP:
         return f'must be "{GROUP}:" and the name of a [[group]]'
+    if get_close_matches(text, [LOOKUP], 1, 0.7):
+        return f'did you mean "{LOOKUP}"?'
     known = (GROUP, "sip", "sips")
     if scheme not in known and rest and (meant := get_close_matches(scheme, known, 1, 0.7)):
         return f'did you mean "{meant[0]}:{rest}"?'

@@ -111,7 +111,7 @@ class ClientTransaction(Transaction[ClientUser]):
 
 
 class ServerTransaction(Transaction[ServerUser]):
-    """A request to us and our answers to it (RFC 3261 17.2). `proved` is the user whose password was proved, if any."""
+    """A request to us and our answers to it (RFC 3261 17.2). `proved` is the user whose password its sender knows."""
 
     __slots__ = ("proved",)
 
@@ -120,7 +120,7 @@ class ServerTransaction(Transaction[ServerUser]):
         super().__init__(
             INVITE_SERVER if invite else SERVER, State.PROCEEDING if invite else State.TRYING, key, request, flow, None
         )
-        self.proved = ""
+        self.proved = ""  # nobody has proved anything, and nothing was asked for
 
     @property
     def answered(self) -> bool:
