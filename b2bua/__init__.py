@@ -6,6 +6,7 @@ The rooms, ground floor first. Each imports only from those above it in this lis
 - `transaction`  one request and its answers: four machines as tables, timers, matching. Pure: input in, actions out.
 - `dialog`       one side of a call: the leg, which alone builds our messages.
 - `policy`       decisions as pure functions: what may cross, the rules of routing, the choice of the interface.
+- `store`        what must outlive the process: rows in memory or in a file, behind one small interface.
 - `call`         the hall: calls, the two legs of each and what passes between them.
 - `net`          the only sockets and the only clock: transports, connections, resolver, kernel routes, switchboard.
 - `config`       the TOML file as frozen values, or every mistake in it at once.

@@ -1,0 +1,334 @@
+"""Who is registered where (RFC 3261 10, S53): each binding with the way by which its REGISTER came.
+
+A call to an address of record goes to its bindings, and each branch leaves by its binding's own listener, connection
+and far address. No rule says so: the binding knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from b2bua.sip.listener import Connection, Flow, Listener
+from b2bua.sip.uri import Uri, shared_uri
+from b2bua.store import Store
+
+KIND = "binding"  # of the rows in the store
+_NOBODY: tuple[Binding, ...] = ()
+_Key = TypeVar("_Key")
+
+
+class Binding:
+    """One Contact of an address of record, and the way to it.
+
+    `contact` is the URI as it was registered; `flow` the listener and the source of the last REGISTER. `expires`,
+    `since` and `heard` are seconds on the clock of `Wire.now`, `q` is in thousandths. `path` are the Path values
+    (RFC 3327), `instance` the value of `+sip.instance` with its quotes, `reg_id` 0 where there is none (RFC 5626),
+    `gruu` what its temporary GRUUs say of it, 0 for none (RFC 5627). `direct`: it is reached at its Contact and not at
+    the REGISTER's source.
+    """
+
+    __slots__ = (
+        "aor", "contact", "q", "expires", "call_id", "cseq", "flow", "path", "instance", "reg_id", "gruu",
+        "features", "user_agent", "since", "heard", "direct", "due",
+    )  # fmt: skip
+
+    def __init__(self, aor: str, contact: str, flow: Flow) -> None:
+        self.aor = aor
+        self.contact = contact
+        self.flow = flow
+        self.q = 1000
+        self.expires = 0.0
+        self.call_id = ""
+        self.cseq = 0
+        self.path: tuple[str, ...] = ()
+        self.instance = ""
+        self.reg_id = 0
+        self.gruu = 0
+        self.features = ""  # the Contact's other parameters, as they came
+        self.user_agent = ""
+        self.since = 0.0  # of its first REGISTER
+        self.heard = 0.0  # of its last
+        self.direct = False
+        self.due = -1  # the second at which it is looked at again: whether it has expired
+
+    @property
+    def uri(self) -> Uri:
+        """The Contact's URI, to be looked at only."""
+        return shared_uri(self.contact)
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its address of record: instance and reg-id, or the Contact."""
+        return f"{self.instance};{self.reg_id}" if self.reg_id else self.contact
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a way to it now. A stream's is gone with its connection, until the phone connects again."""
+        if self.direct or self.flow.listener.transport == "udp":
+            return True
+        connection = self.flow.connection
+        return connection is not None and connection.alive
+
+    def __repr__(self) -> str:
+        return f"<binding of {self.aor}: {self.contact} by {self.flow}>"
+
+
+class _Row(NamedTuple):
+    """A binding as the store has it."""
+
+    aor: str
+    contact: str
+    listener: str
+    host: str
+    port: int
+    q: int
+    expires: float
+    call_id: str
+    cseq: int
+    path: tuple[str, ...]
+    instance: str
+    reg_id: int
+    gruu: int
+    features: str
+    user_agent: str
+    since: float
+    heard: float
+    direct: bool
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Row).decode
+
+Gone = Callable[[Binding, str], None]
+
+
+class Bindings:
+    """Every binding, by address of record, by instance, by connection. Written through a store.
+
+    `gone` are told of each binding that is no more, and why: "expired", "unregistered", "its connection is gone".
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_aor: dict[str, list[Binding]] = {}
+        self._by_instance: dict[str, list[Binding]] = {}
+        self._by_connection: dict[Connection, list[Binding]] = {}
+        self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
+        self._seconds: list[int] = []  # these, as a heap
+        self._count = 0
+        self.gone: list[Gone] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Binding]:
+        return iter([binding for bindings in self._by_aor.values() for binding in bindings])
+
+    @property
+    def aors(self) -> int:
+        """How many addresses of record have a binding."""
+        return len(self._by_aor)
+
+    # Looking
+
+    def of(self, aor: str) -> Sequence[Binding]:
+        """The bindings of an address of record, the oldest first, also those that cannot be reached now."""
+        return self._by_aor.get(aor, _NOBODY)
+
+    def lookup(self, aor: str, now: float) -> list[Binding]:
+        """To whom a call to an address of record goes, by q, of the same q the newest first.
+
+        Of several flows of one instance the newest only: the phone is to ring once (RFC 5626 7). `alternates` has the
+        others.
+        """
+        known = self._by_aor.get(aor)
+        if known is None:
+            return []
+        found = [each for each in known if each.expires > now and each.reachable]
+        if len(found) > 1:
+            found.sort(key=_wish)
+            found = _one_of_each(found)
+        return found
+
+    def alternates(self, binding: Binding, now: float) -> list[Binding]:
+        """The same instance's other flows, the newest first: for when a binding's own has failed (RFC 5626 5.3)."""
+        if not binding.reg_id:
+            return []
+        found = [
+            each
+            for each in self.of(binding.aor)
+            if each is not binding and each.reg_id and each.instance == binding.instance
+            if each.expires > now and each.reachable
+        ]
+        return sorted(found, key=_wish)
+
+    def of_instance(self, instance: str) -> Sequence[Binding]:
+        """The bindings of a phone, by its `+sip.instance`, the newest last."""
+        return self._by_instance.get(instance, _NOBODY)
+
+    def on(self, connection: Connection) -> Sequence[Binding]:
+        """The bindings whose way is a connection."""
+        return self._by_connection.get(connection, _NOBODY)
+
+    # Changing
+
+    def add(self, binding: Binding) -> None:
+        """A binding that is new."""
+        self._enter(binding)
+        self._save(binding)
+
+    def refresh(self, binding: Binding, contact: str, flow: Flow) -> None:
+        """A binding's fields were written anew, all but its instance; `contact` and `flow` are its own from now on."""
+        if contact != binding.contact:
+            if not binding.reg_id:
+                self._store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
+            binding.contact = contact
+        if flow.connection is not binding.flow.connection:
+            self._leave_connection(binding)
+            binding.flow = flow
+            self._join_connection(binding)
+        else:
+            binding.flow = flow
+        if binding.instance:
+            others = self._by_instance[binding.instance]
+            if others[-1] is not binding:
+                others.remove(binding)
+                others.append(binding)
+        if binding.expires + 1 < binding.due:
+            self._watch(binding)
+        self._save(binding)
+
+    def remove(self, binding: Binding, why: str) -> None:
+        """A binding is no more."""
+        others = self._by_aor.get(binding.aor)
+        if others is None or binding not in others:
+            return
+        others.remove(binding)
+        if not others:
+            del self._by_aor[binding.aor]
+        self._count -= 1
+        binding.due = -1
+        _leave(self._by_instance, binding.instance, binding)
+        self._leave_connection(binding)
+        self._store.drop(KIND, f"{binding.aor} {binding.key}")
+        for told in self.gone:
+            told(binding, why)
+
+    def expire(self, now: float) -> None:
+        """Strike out what has expired. To be called about once a second, while there are any."""
+        while self._seconds and self._seconds[0] <= now:
+            second = heappop(self._seconds)
+            for binding in self._due.pop(second):
+                if binding.due != second:
+                    continue  # no more, or watched under another second
+                if binding.expires <= now:
+                    self.remove(binding, "expired")
+                else:
+                    self._watch(binding)
+
+    def closed(self, connection: Connection, why: str = "its connection is gone") -> None:
+        """A connection is gone, and what was registered over it."""
+        for binding in list(self.on(connection)):
+            self.remove(binding, why)
+
+    # What lasts
+
+    def load(self, listeners: Sequence[Listener], now: float) -> int:
+        """Enter what the store has and what has not expired; returns how many.
+
+        A binding of UDP is reached at once, one of a stream once its phone has connected again. What was registered by
+        a listener that is there no more is dropped.
+        """
+        by_name = {listener.name: listener for listener in listeners}
+        for key, value in list(self._store.load(KIND)):
+            binding = _restored(value, by_name)
+            if binding is None or binding.expires <= now:
+                self._store.drop(KIND, key)
+            else:
+                self._enter(binding)
+        return self._count
+
+    def _save(self, binding: Binding) -> None:
+        flow = binding.flow
+        row = (
+            binding.aor, binding.contact, flow.listener.name, flow.host, flow.port, binding.q, binding.expires,
+            binding.call_id, binding.cseq, binding.path, binding.instance, binding.reg_id, binding.gruu,
+            binding.features, binding.user_agent, binding.since, binding.heard, binding.direct,
+        )  # fmt: skip
+        self._store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
+
+    # The indexes
+
+    def _enter(self, binding: Binding) -> None:
+        self._by_aor.setdefault(binding.aor, []).append(binding)
+        self._count += 1
+        if binding.instance:
+            self._by_instance.setdefault(binding.instance, []).append(binding)
+        self._join_connection(binding)
+        self._watch(binding)
+
+    def _join_connection(self, binding: Binding) -> None:
+        connection = binding.flow.connection
+        if connection is not None:
+            self._by_connection.setdefault(connection, []).append(binding)
+
+    def _leave_connection(self, binding: Binding) -> None:
+        connection = binding.flow.connection
+        if connection is not None:
+            _leave(self._by_connection, connection, binding)
+
+    def _watch(self, binding: Binding) -> None:
+        """Look at it when it may have expired. A refresh only writes a later time: it is watched again then."""
+        due = binding.due = int(binding.expires) + 1
+        if due in self._due:
+            self._due[due].append(binding)
+        else:
+            self._due[due] = [binding]
+            heappush(self._seconds, due)
+
+
+def _leave(index: dict[_Key, list[Binding]], key: _Key, binding: Binding) -> None:
+    found = index.get(key)
+    if found is not None:
+        found.remove(binding)
+        if not found:
+            del index[key]
+
+
+def _one_of_each(bindings: Sequence[Binding]) -> list[Binding]:
+    """The first of each instance; what has no reg-id stands for itself."""
+    found: list[Binding] = []
+    seen: set[str] = set()
+    for binding in bindings:
+        if binding.reg_id:
+            if binding.instance in seen:
+                continue
+            seen.add(binding.instance)
+        found.append(binding)
+    return found
+
+
+def _wish(binding: Binding) -> tuple[int, float]:
+    """What comes first: the most wished for, then what was heard of last."""
+    return -binding.q, -binding.heard
+
+
+def _restored(value: bytes, listeners: Mapping[str, Listener]) -> Binding | None:
+    """A binding as the store has it; None for one that cannot be used any more."""
+    try:
+        row = _decode(value)
+    except msgspec.DecodeError:
+        return None  # of another version
+    listener = listeners.get(row.listener)
+    if listener is None:
+        return None
+    binding = Binding(row.aor, row.contact, Flow(listener, row.host, row.port))
+    binding.q, binding.expires, binding.call_id, binding.cseq = row.q, row.expires, row.call_id, row.cseq
+    binding.path, binding.instance, binding.reg_id, binding.gruu = row.path, row.instance, row.reg_id, row.gruu
+    binding.features, binding.user_agent = row.features, row.user_agent
+    binding.since, binding.heard, binding.direct = row.since, row.heard, row.direct
+    return binding
