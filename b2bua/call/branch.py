@@ -104,7 +104,7 @@ class Branch(Invitation):
         far, near = self._new(response), self.near
         if near.standing is not Standing.TRYING and self.call.options.forks != "first":
             # Our tag means another dialog already.
-            near = Leg.of_request(self.server.request, self.server.flow, self.call.hall.wire.tokens)
+            near = self.call.hall.near_leg(self.server)
         near.standing = far.standing = Standing.EARLY
         self._pairs.append((near, far))
         self.call.pairs.append((near, far))

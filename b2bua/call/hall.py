@@ -12,6 +12,7 @@ from b2bua.call.addresses import Attempt
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.foreign import beware
+from b2bua.call.homes import Homes, behind_nat, natted
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
@@ -31,7 +32,7 @@ from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.listener import Flow, Listener
+from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
@@ -82,6 +83,7 @@ class Hall:
         self.ids = Ids(self.book, wire.tokens, wire.now)
         self.limits = limits
         self.groups = groups
+        self.homes: Homes | None = None  # of those who are registered
         self._counts = bool(groups)
         limited = Admission(
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
@@ -109,6 +111,15 @@ class Hall:
         side = self.book.find(ack)
         if side is not None:
             side.call.ack(side, ack)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone: nobody is reached by it any more."""
+        if self.homes is not None:
+            self.homes.bindings.closed(connection)
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether somebody is registered by a connection."""
+        return self.homes is not None and self.homes.keeps(connection)
 
     def _in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -163,7 +174,7 @@ class Hall:
         )
 
     def _begin(self, transaction: ServerTransaction) -> None:
-        near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
+        near = self.near_leg(transaction)
         if transaction.method in SUBSCRIBING:
             self._subscribe(near, transaction)
             return
@@ -372,6 +383,17 @@ class Hall:
                 return near.response(request, 502)
             granted, body = self.across(far, near, Response(status, "", response.headers))
         return near.response(request, status, granted, body)
+
+    def near_leg(self, transaction: ServerTransaction) -> Leg:
+        """A leg for whoever sent a request that begins a dialog."""
+        request, flow = transaction.request, transaction.flow
+        leg = Leg.of_request(request, flow, self.wire.tokens)
+        behind = natted(request, flow, leg)
+        if self.homes is not None:
+            leg.home = self.homes.of_caller(request, flow, behind)
+        if behind and leg.home is None:
+            leg.home = behind_nat
+        return leg
 
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:
         """A leg for a request that is sent on to a target."""

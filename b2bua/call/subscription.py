@@ -270,7 +270,7 @@ class Subscription(Passing):
         near, far, attempt, wire = self.near, self.far, self._attempt, self.hall.wire
         assert far is not None and attempt is not None, "a dialog is made by an attempt"
         if self.dialogs:
-            near = Leg.of_request(self.server.request, self.server.flow, wire.tokens)
+            near = self.hall.near_leg(self.server)
             far = far.fork(attempt.uri, attempt.flow, wire.tokens)
         far.flow = attempt.flow
         near.standing = far.standing = Standing.CONFIRMED

@@ -424,12 +424,18 @@ class Switchboard:
         """A stream is gone, or could not be made: what waited on it has failed, or goes back to UDP."""
         if self.connections is not None:
             self.connections.forget(stream)
+        if self.hall is not None:
+            self.hall.closed(stream)
         waiting, stream.clients = stream.clients, set()
         for transaction in waiting:
             if transaction.fallback is not None and transaction.state in (State.CALLING, State.HELD, State.TRYING):
                 self._fall_back(transaction, transaction.fallback)
             else:
                 self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    def keeps(self, stream: Stream) -> bool:
+        """Whether a stream on which nothing is said is of use all the same."""
+        return bool(stream.clients) or (self.hall is not None and self.hall.keeps(stream))
 
     def _fall_back(self, transaction: ClientTransaction, flow: Flow) -> None:
         """TCP was refused: by UDP after all, long as it is (RFC 3261 18.1.1)."""

@@ -28,6 +28,7 @@ PONG_TIME = 10.0  # seconds; a ping without its pong by then is a failed flow (R
 WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last; also for a goodbye
 FIRST_MESSAGE = 60.0  # seconds that a peer has for it on a connection that it made
 IDLE = 900.0  # seconds without a message and without a write
+SILENCE = 60  # seconds of silence after which TCP asks whether the peer is there, and as often as a NAT wants
 USER_TIMEOUT = 32000  # milliseconds that what was sent may stay unacknowledged by TCP (RFC 5482)
 
 
@@ -42,6 +43,9 @@ class Owner(Interface):
 
     def closed(self, stream: Stream, reason: str) -> None:
         """The stream is gone, or never came to be."""
+
+    def keeps(self, stream: Stream) -> bool:
+        """Whether a stream on which nothing is said is of use all the same."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` later."""
@@ -188,7 +192,7 @@ class Stream(Protocol, Connection):
         if self._closing:
             if self._age > WHOLE_MESSAGE:
                 self.abort("the peer does not let it close")
-        elif (self._idle > IDLE and not self.clients) or (self._age > FIRST_MESSAGE and not self._met):
+        elif (self._idle > IDLE and not self._owner.keeps(self)) or (self._age > FIRST_MESSAGE and not self._met):
             self.close()
 
     def abort(self, why: str) -> None:
@@ -224,7 +228,11 @@ class Stream(Protocol, Connection):
 
 
 def _limit_silence(transport: Any) -> None:
-    """A peer that vanished is noticed when what was sent is not acknowledged, not after TCP's quarter of an hour."""
+    """A peer that vanished is noticed when what was sent is not acknowledged, not after TCP's quarter of an hour.
+
+    So is one that is asked nothing, such as a phone that waits for calls: TCP asks it, not after two hours.
+    """
     wire = getattr(transport, "socket", None)  # TCP's, also under TLS
     if wire is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
