@@ -78,7 +78,7 @@ class Homes:
         if not known:
             return None
         instance = _instance(request)
-        found = [each for each in known if (instance and each.instance == instance) or _same(each.flow, flow)]
+        found = [each for each in known if (instance and each.instance == instance) or same_way(each.flow, flow)]
         return Home(self.bindings, found[-1], behind) if found else None
 
     def of(self, binding: Binding) -> Home:
@@ -99,7 +99,7 @@ def _instance(request: Request) -> str:
     return (contact.params.get("+sip.instance") or "") if contact is not None else ""
 
 
-def _same(one: Flow, other: Flow) -> bool:
+def same_way(one: Flow, other: Flow) -> bool:
     """Whether two flows are one."""
     if one.connection is not None or other.connection is not None:
         return one.connection is other.connection
