@@ -20,8 +20,12 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
+from b2bua.call.mid_registrar import MidRegistrar
+from b2bua.call.pinging import Pinging
 from b2bua.call.probing import Probing
+from b2bua.call.registrar import Registrar
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
 from b2bua.config.walls import uncovered, walls
@@ -42,9 +46,12 @@ from b2bua.ops.next_hops import NextHopWatch
 from b2bua.policy.admission import Sources
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
+from b2bua.policy.routing import Go
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
 from b2bua.sip.tokens import Tokens
+from b2bua.store import Store, open_store
+from b2bua.store.memory import MemoryStore
 from b2bua.transaction.machine import State
 
 # The bridge frees what it no longer needs by counting references; the collector is for the rare circle. With Python's
@@ -61,8 +68,9 @@ def assemble(
     kernel: Kernel | None,
     resolver: Resolver,
     journal: Journal,
+    store: Store | None = None,
 ) -> tuple[Switchboard, Hall]:
-    """The rooms, put together, without a socket yet."""
+    """The rooms, put together, without a socket yet. Without a `store` nothing outlives them."""
     tokens = Tokens(entropy)
     groups = Groups(configuration.groups.values(), tokens.below)
     groups.tell = lambda health, up, why: journal.member(health.group.name, str(health.member.uri), up, why)
@@ -86,6 +94,11 @@ def assemble(
         groups,
     )
     switchboard.hall = hall
+    if configuration.registrar is not None:
+        bindings = Bindings(store or MemoryStore())
+        hall.registrar = Registrar(hall, bindings, configuration.registrar)
+        if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
+            hall.inside = MidRegistrar(hall, bindings, configuration.registrar)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -114,12 +127,21 @@ class Border(Service):
         }
         kernel = self.routes.lookup if self.routes is not None else None
         self.switchboard, self.hall = assemble(
-            configuration, reactor, os.urandom, kernel, self.resolver, journal or CallLog()
+            configuration,
+            reactor,
+            os.urandom,
+            kernel,
+            self.resolver,
+            journal or CallLog(),
+            open_store(configuration.store) if configuration.store else None,
         )
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
         self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
         self.probing = Probing(self.hall, self.hall.groups)
+        self.pinging: Pinging | None = None
+        if (registrar := self.hall.registrar) is not None:
+            self.pinging = Pinging(self.hall, registrar.bindings, registrar.terms.nat_ping)
         self._reactor = reactor
         self._ports: list[Any] = []
         self._hurried = False
@@ -151,6 +173,8 @@ class Border(Service):
         if not self._ports:
             self.privilegedStartService()
         super().startService()
+        if self.hall.registrar is not None:
+            self._restore(self.hall.registrar)
         for warning in (*self.configuration.warnings, *self._certificate_warnings()):
             self.log.warn("{caution}", caution=str(warning))
         for listener in self.configuration.listeners:
@@ -163,8 +187,24 @@ class Border(Service):
             )
         self.next_hops.look()
         self.probing.start()
+        if self.pinging is not None:
+            self.pinging.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
+
+    def _restore(self, registrar: Registrar) -> None:
+        """Whoever was registered still is."""
+        begun = self._reactor.seconds()
+        try:
+            registrar.begin()
+            if self.hall.inside is not None:
+                self.hall.inside.begin()
+        except OSError as error:
+            sys.stderr.write(f"b2bua: the registrations cannot be read: {error}\n")
+            raise SystemExit(1)
+        if count := len(registrar.bindings):
+            seconds = self._reactor.seconds() - begun
+            self.log.info("{count} registrations read in {seconds:.1f} s", count=count, seconds=seconds)
 
     def _certificate_warnings(self) -> list[str]:
         """Each once, however many listeners show the same certificate."""
@@ -195,6 +235,8 @@ class Border(Service):
         """End every call with BYE on both sides, wait a little for the answers, and close."""
         super().stopService()
         self.probing.stop()
+        if self.pinging is not None:
+            self.pinging.stop()
         self.hall.draining = True
         self.hall.hang_up_all("the bridge is stopping")
         done: Deferred[None] = Deferred()
@@ -212,6 +254,8 @@ class Border(Service):
         self.connections.close()
         self.switchboard.wheel.stop()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        if self.hall.registrar is not None:
+            closing.append(self.hall.registrar.bindings.close())
         self._ports.clear()
         self.names.stop()
         if self.routes is not None:

@@ -24,7 +24,9 @@ class Registration:
         self.password = password
         self.params = params
         self.headers: Headers = {}
-        self.dialog = Dialog(phone, flow, phone.tokens.word(), f"<sip:{phone.user}@{domain}>", parse_uri(f"sip:{domain}"))
+        self.dialog = Dialog(
+            phone, flow, phone.tokens.word(), f"<sip:{phone.user}@{domain}>", parse_uri(f"sip:{domain}")
+        )
         self.dialog.local = self.dialog.remote
         self._nonce: dict[str, str] = {}
         self._count = 0
@@ -43,7 +45,9 @@ class Registration:
         """Whether it was; the next REGISTER answers it."""
         for response in sent.responses:
             if response.status == 401:
-                self._nonce = {name: one or two for name, one, two in _PARAM.findall(response.first("WWW-Authenticate"))}
+                self._nonce = {
+                    name: one or two for name, one, two in _PARAM.findall(response.first("WWW-Authenticate"))
+                }
                 self._count = 0
                 return True
         return False

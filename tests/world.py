@@ -29,6 +29,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
 from b2bua.config import Configuration, load
 from b2bua.net.connections import Connections
@@ -46,6 +47,7 @@ from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Request
 from b2bua.sip.stream import PING, PONG
 from b2bua.sip.tokens import Tokens
+from b2bua.store import Store
 from tests.carriage import Contexts, Packet, Pipe, Reactor, Socket, Transport, Wires
 from tests.party import Party
 from tests.zone import Zone
@@ -150,6 +152,10 @@ class Journal:
         """A member of a group rests, or is up again."""
         self.lines.append(f"{uri} of {group} {'is up again' if up else 'rests'}: {why}")
 
+    def binding(self, binding: Binding, what: str) -> None:
+        """Somebody is registered, or no more."""
+        self.lines.append(f"{binding.aor} at {binding.contact}: {what}")
+
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""
         self.lines.append(f"no way: {why}")
@@ -173,7 +179,7 @@ class World:
     `configuration` is the text of a configuration file, or a `Configuration`; `files` are what stands beside it, by
     name ("policy.py"); "tls/certificate.pem" and "tls/key.pem" are always there. `dns` is a zone file as in
     `tests.zone`, whose server takes `dns_delay` seconds. `kernel` answers for routes; without it every listener's
-    own network (/24, /64) is on its link.
+    own network (/24, /64) is on its link. `store` is where registrations last, `begin` what the clock shows at first.
     """
 
     def __init__(
@@ -183,8 +189,11 @@ class World:
         dns: str = "",
         seed: int = 1,
         kernel: Callable[[str], KernelRoute | None] | None = None,
+        store: Store | None = None,
+        begin: float = 0.0,
     ) -> None:
         self.clock = Clock()
+        self.clock.advance(begin)
         self.chance = random.Random(seed)
         self.tokens = Tokens(self.chance.randbytes)  # the phones'
         self.wheel = Wheel(self.clock)  # the phones'
@@ -207,7 +216,12 @@ class World:
             kernel or self._on_the_link,
             self.resolver,
             self.journal,
+            store,
         )
+        if self.hall.registrar is not None:
+            self.hall.registrar.begin()
+        if self.hall.inside is not None:
+            self.hall.inside.begin()
         self.connections = Connections(reactor, self.switchboard, Contexts())
         self.switchboard.connections = self.connections
         self.sockets = {each.name: Socket(self, each) for each in configuration.listeners if each.transport == "udp"}

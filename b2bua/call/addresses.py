@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from b2bua.call.bindings import Binding
 from b2bua.call.wire import Journal, Wire
 from b2bua.policy.interface import NoInterface
 from b2bua.sip.grammar import Malformed
@@ -13,12 +14,21 @@ from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri
 
 
+class Hop(NamedTuple):
+    """A target that waits for its turn, and how many redirections led to it; `binding`: the phone that it is."""
+
+    uri: Uri
+    depth: int = 0
+    binding: Binding | None = None
+
+
 class Attempt(NamedTuple):
-    """One try: the URI it is for, the way it takes, and why that way."""
+    """One try: the URI it is for, the way it takes, and why that way; `binding` is the phone that is tried, if any."""
 
     uri: Uri
     flow: Flow
     why: str
+    binding: Binding | None = None
 
 
 class Sender(Protocol):
@@ -35,13 +45,22 @@ class Sender(Protocol):
 
 
 class Addresses:
-    """Goes through a next hop's addresses until one is worth keeping. `next` goes on."""
+    """Goes through a next hop's addresses until one is worth keeping. `next` goes on.
 
-    __slots__ = ("_wire", "_journal", "_request", "_uri", "_send_from", "_sender", "_targets", "_located", "_last")
+    A phone that is registered has one, which is known: where its REGISTER came from (S53).
+    """
+
+    __slots__ = (
+        "_wire", "_journal", "_request", "_uri", "_send_from", "_sender", "_targets", "_located", "_last", "_binding",
+    )  # fmt: skip
 
     def __init__(
-        self, wire: Wire, journal: Journal, request: Request, uri: Uri, send_from: str, sender: Sender
+        self, wire: Wire, journal: Journal, request: Request, hop: Hop, send_from: str, sender: Sender
     ) -> None:
+        binding = self._binding = hop.binding
+        uri = hop.uri
+        if binding is not None:
+            send_from = binding.flow.listener.name
         self._wire = wire
         self._journal = journal
         self._request = request
@@ -73,13 +92,24 @@ class Addresses:
                 self._journal.no_way(self._request, refusal.reason)
                 continue
             flow = Flow(choice.listener, target.host, target.port, None, target.tls_name)
-            self._sender.attempt(Attempt(self._uri, flow, choice.why))
+            self._sender.attempt(Attempt(self._uri, flow, choice.why, self._binding))
             return
         if self._located:
             self._sender.exhausted(*self._last)
+        elif self._binding is not None and not self._binding.direct:
+            self._located = True
+            self._attempt_bound(self._binding)
         else:
             self._located = True
             self._wire.locate(self._secured(), self._send_from, self._found, self._lost)
+
+    def _attempt_bound(self, binding: Binding) -> None:
+        if binding.reachable:
+            way = binding.flow
+            flow = Flow(way.listener, way.host, way.port, way.connection, "", True)
+            self._sender.attempt(Attempt(self._uri, flow, f"{binding.aor} is registered by this way", binding))
+        else:
+            self._sender.exhausted(480, "the connection by which it registered is gone")
 
     def _secured(self) -> Uri:
         """A request for a sips URI leaves by TLS, whatever the next hop's URI says (S14)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,7 +16,11 @@ from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.uri import Uri, shared_uri
 from b2bua.store import Store
 
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
 KIND = "binding"  # of the rows in the store
+SECRET = "secret"
 _NOBODY: tuple[Binding, ...] = ()
 _Key = TypeVar("_Key")
 
@@ -113,10 +117,11 @@ class Bindings:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._by_aor: dict[str, list[Binding]] = {}
         self._by_instance: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, list[Binding]] = {}
+        self._by_gruu: dict[int, list[Binding]] = {}
         self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
@@ -155,16 +160,12 @@ class Bindings:
         return found
 
     def alternates(self, binding: Binding, now: float) -> list[Binding]:
-        """The same instance's other flows, the newest first: for when a binding's own has failed (RFC 5626 5.3)."""
+        """The same instance's older flows, the newest first: for when a binding's own has failed (RFC 5626 5.3)."""
         if not binding.reg_id:
             return []
-        found = [
-            each
-            for each in self.of(binding.aor)
-            if each is not binding and each.reg_id and each.instance == binding.instance
-            if each.expires > now and each.reachable
-        ]
-        return sorted(found, key=_wish)
+        same = [each for each in self.of(binding.aor) if each.reg_id and each.instance == binding.instance]
+        older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
+        return [each for each in older if each.expires > now and each.reachable]
 
     def of_instance(self, instance: str) -> Sequence[Binding]:
         """The bindings of a phone, by its `+sip.instance`, the newest last."""
@@ -174,6 +175,10 @@ class Bindings:
         """The bindings whose way is a connection."""
         return self._by_connection.get(connection, _NOBODY)
 
+    def of_gruu(self, number: int) -> Sequence[Binding]:
+        """The bindings whose temporary GRUUs have this number in them."""
+        return self._by_gruu.get(number, _NOBODY)
+
     # Changing
 
     def add(self, binding: Binding) -> None:
@@ -181,11 +186,15 @@ class Bindings:
         self._enter(binding)
         self._save(binding)
 
-    def refresh(self, binding: Binding, contact: str, flow: Flow) -> None:
-        """A binding's fields were written anew, all but its instance; `contact` and `flow` are its own from now on."""
+    def refresh(self, binding: Binding, contact: str, flow: Flow, gruu: int | None = None) -> None:
+        """A binding's fields were written anew, but for these and its instance, which stays."""
+        if gruu is not None and gruu != binding.gruu:
+            _leave(self._by_gruu, binding.gruu, binding)
+            binding.gruu = gruu
+            self._by_gruu.setdefault(gruu, []).append(binding)
         if contact != binding.contact:
             if not binding.reg_id:
-                self._store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
+                self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
             binding.contact = contact
         if flow.connection is not binding.flow.connection:
             self._leave_connection(binding)
@@ -213,8 +222,9 @@ class Bindings:
         self._count -= 1
         binding.due = -1
         _leave(self._by_instance, binding.instance, binding)
+        _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
-        self._store.drop(KIND, f"{binding.aor} {binding.key}")
+        self.store.drop(KIND, f"{binding.aor} {binding.key}")
         for told in self.gone:
             told(binding, why)
 
@@ -237,6 +247,18 @@ class Bindings:
 
     # What lasts
 
+    def secret(self, name: str, fresh: bytes) -> bytes:
+        """Octets that stay the same from one start to the next: `fresh` ones the first time."""
+        for key, value in self.store.load(SECRET):
+            if key == name and len(value) == len(fresh):
+                return value
+        self.store.put(SECRET, name, fresh)
+        return fresh
+
+    def close(self) -> Deferred[None]:
+        """Fires when everything is written."""
+        return self.store.close()
+
     def load(self, listeners: Sequence[Listener], now: float) -> int:
         """Enter what the store has and what has not expired; returns how many.
 
@@ -244,10 +266,10 @@ class Bindings:
         a listener that is there no more is dropped.
         """
         by_name = {listener.name: listener for listener in listeners}
-        for key, value in list(self._store.load(KIND)):
+        for key, value in list(self.store.load(KIND)):
             binding = _restored(value, by_name)
             if binding is None or binding.expires <= now:
-                self._store.drop(KIND, key)
+                self.store.drop(KIND, key)
             else:
                 self._enter(binding)
         return self._count
@@ -259,7 +281,7 @@ class Bindings:
             binding.call_id, binding.cseq, binding.path, binding.instance, binding.reg_id, binding.gruu,
             binding.features, binding.user_agent, binding.since, binding.heard, binding.direct,
         )  # fmt: skip
-        self._store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
+        self.store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
 
     # The indexes
 
@@ -268,6 +290,8 @@ class Bindings:
         self._count += 1
         if binding.instance:
             self._by_instance.setdefault(binding.instance, []).append(binding)
+        if binding.gruu:
+            self._by_gruu.setdefault(binding.gruu, []).append(binding)
         self._join_connection(binding)
         self._watch(binding)
 

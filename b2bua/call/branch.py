@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack
-from b2bua.call.addresses import Addresses, Attempt
-from b2bua.call.hunt import Hop, Outcome
+from b2bua.call.addresses import Addresses, Attempt, Hop
+from b2bua.call.hunt import Outcome
 from b2bua.call.invitation import Invitation
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.sip.message import Request, Response
@@ -26,17 +26,17 @@ class Branch(Invitation):
     goes to the first of them (S28); else each has a near leg of its own.
     """
 
-    __slots__ = ("depth", "breadth", "_setup", "_addresses", "_flow", "_pairs", "_given_up")
+    __slots__ = ("hop", "breadth", "_setup", "_addresses", "_flow", "_pairs", "_given_up")
 
     def __init__(self, setup: Setup, hop: Hop, breadth: int, send_from: str) -> None:
         call, server = setup.call, setup.server
         super().__init__(call, setup.near, server)
-        uri, self.depth = hop
+        self.hop = hop
         self.breadth = breadth
         self._setup = setup
         wire, journal = call.hall.wire, call.hall.journal
         # None once it has an answer or is given up: it knows us, and no circle is left for the garbage collector.
-        self._addresses: Addresses | None = Addresses(wire, journal, server.request, uri, send_from, self)
+        self._addresses: Addresses | None = Addresses(wire, journal, server.request, hop, send_from, self)
         self._flow = server.flow
         self._pairs: list[tuple[Leg, Leg]] = []  # the attempt's early dialogs, one for each tag of the far side
         self._given_up = False

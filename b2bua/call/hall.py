@@ -9,14 +9,18 @@ from typing import Any, Protocol
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
+from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.foreign import beware
-from b2bua.call.homes import Homes, behind_nat, natted
+from b2bua.call.homes import Home, behind_nat, natted
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
+from b2bua.call.lookup import registered_way
+from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.passing import Passing
+from b2bua.call.registrar import Registrar
 from b2bua.call.setup import Setup
 from b2bua.call.shown import callee, caller, request_uri
 from b2bua.call.subscription import SUBSCRIBING, Subscription
@@ -29,7 +33,7 @@ from b2bua.policy.admission import LATER, Admission, Limit
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
-from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
+from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Connection, Flow, Listener
@@ -40,6 +44,8 @@ from b2bua.transaction.transaction import ServerTransaction
 
 # These belong into a dialog that we know, or (REGISTER) are not bridged.
 _OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
+
+ALIAS = "a registered phone"  # what stands for the rule, where none was asked
 
 Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
 
@@ -83,18 +89,20 @@ class Hall:
         self.ids = Ids(self.book, wire.tokens, wire.now)
         self.limits = limits
         self.groups = groups
-        self.homes: Homes | None = None  # of those who are registered
         self._counts = bool(groups)
         limited = Admission(
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
         )
         self.admission = limited if limited else None
+        self.registrar: Registrar | None = None
+        self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
         self.draining = False
         self._zones = zones
         self._hidings = hidings
         self._rules = rules
         self._script = script
         self._unsolicited = tuple(rule for rule in rules if rule.asks_for("NOTIFY"))
+        self._inwards = tuple(rule for rule in rules if rule.asks_for("REGISTER"))
 
     # Requests
 
@@ -114,12 +122,12 @@ class Hall:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone: nobody is reached by it any more."""
-        if self.homes is not None:
-            self.homes.bindings.closed(connection)
+        if self.registrar is not None:
+            self.registrar.bindings.closed(connection)
 
     def keeps(self, connection: Connection) -> bool:
         """Whether somebody is registered by a connection."""
-        return self.homes is not None and self.homes.keeps(connection)
+        return self.registrar is not None and bool(self.registrar.bindings.on(connection))
 
     def _in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -133,12 +141,16 @@ class Hall:
         else:
             side.leg.remote_cseq = request.cseq[0]
             side.leg.source = transaction.flow
+            if side.leg.flow is not None and side.leg.flow.fixed:
+                side.leg.flow = registered_way(transaction.flow)  # where a phone behind NAT was heard last
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         method = request.method
-        if self.draining:
+        if method == "REGISTER" and self.registrar is not None and not self._wanted(transaction):
+            self.registrar.request(transaction)
+        elif self.draining:
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
@@ -165,15 +177,22 @@ class Hall:
             self._begin(transaction)
 
     def _wanted(self, transaction: ServerTransaction) -> bool:
-        """Whether a NOTIFY that nobody asked for is let in: 481 (RFC 6665 4.1.3), unless a rule names the method.
+        """Whether a NOTIFY that nobody asked for, or a REGISTER, is let in: where a rule names the method.
 
-        Old PBXs and voice mail systems tell of waiting messages so.
+        Else the NOTIFY is answered 481 (RFC 6665 4.1.3). Old PBXs and voice mail systems tell of waiting messages so,
+        registrars also to the alias of a phone.
         """
-        return transaction.method == "NOTIFY" and isinstance(
-            decide(self._unsolicited, transaction.request, transaction.flow), Go
-        )
+        method, request, flow = transaction.method, transaction.request, transaction.flow
+        if method == "NOTIFY":
+            if self.inside is not None and self.inside.called(request, flow):
+                return True
+            return isinstance(decide(self._unsolicited, request, flow), Go)
+        return method == "REGISTER" and self.inside is not None and isinstance(decide(self._inwards, request, flow), Go)
 
     def _begin(self, transaction: ServerTransaction) -> None:
+        if transaction.method == "REGISTER" and self.inside is not None:
+            self.inside.request(transaction)
+            return
         near = self.near_leg(transaction)
         if transaction.method in SUBSCRIBING:
             self._subscribe(near, transaction)
@@ -201,7 +220,10 @@ class Hall:
     # Policy
 
     def _decide(self, entrant: Entrant) -> None:
-        """The script first, then the rules."""
+        """The script first, then the rules; but whoever calls a phone's alias is let through to it."""
+        if self.inside is not None and self.inside.called(entrant.server.request, entrant.server.flow):
+            self._go(entrant, Go((REGISTERED,), rule=ALIAS))
+            return
         if self._script is None:
             self._decided(entrant, None)
             return
@@ -385,27 +407,35 @@ class Hall:
         return near.response(request, status, granted, body)
 
     def near_leg(self, transaction: ServerTransaction) -> Leg:
-        """A leg for whoever sent a request that begins a dialog."""
+        """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
         request, flow = transaction.request, transaction.flow
-        leg = Leg.of_request(request, flow, self.wire.tokens)
-        behind = natted(request, flow, leg)
-        if self.homes is not None:
-            leg.home = self.homes.of_caller(request, flow, behind)
-        if behind and leg.home is None:
-            leg.home = behind_nat
-        return leg
+        near = Leg.of_request(request, flow, self.wire.tokens)
+        if natted(request, flow, near):
+            near.home = behind_nat
+        known = self.inside or self.registrar
+        if known is not None and (binding := known.binding_of(transaction)) is not None:
+            near.flow, near.home = registered_way(flow), Home(known.bindings, binding)
+        return near
 
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:
         """A leg for a request that is sent on to a target."""
         if self._counts:
             self.groups.sent(attempt.uri)
+        if attempt.binding is not None:
+            leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
+            leg.bind(attempt.flow, attempt.binding.path)
+            if self.registrar is not None:
+                leg.home = Home(self.registrar.bindings, attempt.binding)
+            return leg
         return self.leg_to(request, attempt.uri, attempt.flow.listener)
 
-    def leg_to(self, request: Request, hop: Uri, listener: Listener) -> Leg:
+    def leg_to(self, request: Request, hop: Uri, listener: Listener, binding: Binding | None = None) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
         zone = self._zones[listener.zone]
-        uri = request_uri(request, hop, zone)
-        local, remote = caller(request, listener, zone), callee(request, uri, zone)
+        shown = uri = request_uri(request, hop, zone) if binding is None else hop
+        if binding is not None and self.registrar is not None and self.registrar.name:
+            shown = Uri("sip", "", self.registrar.name)
+        local, remote = caller(request, listener, zone), callee(request, shown, zone)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (
             "Session-Expires" in request.headers or "Require" in request.headers or self.limits.session_expires
@@ -440,7 +470,10 @@ def _way(request: Request) -> str:
 
 
 def _status_across(status: int) -> int:
-    """The status told to the other side: it cannot use a redirection's addresses; a 503 is not ours (S29)."""
+    """The status told to the other side: it cannot use a redirection's addresses; a 503 is not ours (S29).
+
+    Nor is a connection that it is not an end of (430, RFC 5626 11.5).
+    """
     if status in (422, 503):  # the session interval that was too short was ours
         return 500
-    return 480 if 300 <= status < 400 else status
+    return 480 if 300 <= status < 400 or status == 430 else status

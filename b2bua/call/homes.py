@@ -9,26 +9,21 @@ from __future__ import annotations
 
 from b2bua.call.bindings import Binding, Bindings
 from b2bua.dialog.leg import Leg
-from b2bua.sip.grammar import Malformed, is_address
-from b2bua.sip.listener import Connection, Flow
+from b2bua.sip.grammar import is_address
+from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
-from b2bua.sip.uri import Uri
 
 
 class Home:
-    """The newest flow of a registered phone: the one with the same `+sip.instance`, or the same Contact.
+    """The newest flow of a registered phone: the one with the same `+sip.instance`, or the same Contact."""
 
-    `natted`: without a binding it is still to be reached where its requests come from.
-    """
+    __slots__ = ("_bindings", "_aor", "_key", "_instance")
 
-    __slots__ = ("_bindings", "_aor", "_key", "_instance", "_natted")
-
-    def __init__(self, bindings: Bindings, binding: Binding, natted: bool) -> None:
+    def __init__(self, bindings: Bindings, binding: Binding) -> None:
         self._bindings = bindings
         self._aor = binding.aor
         self._key = binding.key
         self._instance = binding.instance
-        self._natted = natted
 
     def __call__(self, leg: Leg) -> Flow | None:
         """The way to the phone; None where its leg knows better."""
@@ -41,9 +36,7 @@ class Home:
             if same and each.reachable and not each.direct and each.flow.listener.zone == zone:
                 if found is None or each.heard >= found.heard:
                     found = each
-        if found is not None:
-            return found.flow
-        return behind_nat(leg) if self._natted else None
+        return found.flow if found is not None else None
 
 
 def behind_nat(leg: Leg) -> Flow | None:
@@ -64,48 +57,8 @@ def natted(request: Request, flow: Flow, leg: Leg) -> bool:
     return ("rport" in via.params or flow.listener.force_rport) and len(request.vias()) == 1
 
 
-class Homes:
-    """Who of those that call, or are called, is registered."""
-
-    __slots__ = ("bindings",)
-
-    def __init__(self, bindings: Bindings) -> None:
-        self.bindings = bindings
-
-    def of_caller(self, request: Request, flow: Flow, behind: bool) -> Home | None:
-        """The home of who sent a request that begins a dialog; None where it is nobody's who is registered."""
-        known = self.bindings.of(aor_of(request.from_.uri))
-        if not known:
-            return None
-        instance = _instance(request)
-        found = [each for each in known if (instance and each.instance == instance) or same_way(each.flow, flow)]
-        return Home(self.bindings, found[-1], behind) if found else None
-
-    def of(self, binding: Binding) -> Home:
-        """The home of who is called."""
-        return Home(self.bindings, binding, False)
-
-    def keeps(self, connection: Connection) -> bool:
-        """Whether somebody is registered by a connection."""
-        return bool(self.bindings.on(connection))
-
-
-def _instance(request: Request) -> str:
-    """What the phone says it is, whatever connection it uses (RFC 5626 4.1); empty where it does not say."""
-    try:
-        contact = request.contact
-    except Malformed:
-        return ""
-    return (contact.params.get("+sip.instance") or "") if contact is not None else ""
-
-
 def same_way(one: Flow, other: Flow) -> bool:
     """Whether two flows are one."""
     if one.connection is not None or other.connection is not None:
         return one.connection is other.connection
     return (one.listener, one.host, one.port) == (other.listener, other.host, other.port)
-
-
-def aor_of(uri: Uri) -> str:
-    """An address of record as the registrar has it."""
-    return f"sip:{uri.user}@{uri.host}"

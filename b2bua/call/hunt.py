@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
+from b2bua.call.addresses import Hop
+from b2bua.call.bindings import Binding
+from b2bua.call.lookup import registered
 from b2bua.call.redirection import Redirections, passed, rewritten
 from b2bua.dialog.leg import Leg
-from b2bua.policy.routing import Go
+from b2bua.policy.routing import LOOKUP, Go
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
-from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ AT_ONCE = 16  # targets that are tried at the same time, at most
 _CHALLENGES = ("WWW-Authenticate", "Proxy-Authenticate")
 _MORE_USEFUL = frozenset({401, 407, 415, 420, 484})  # RFC 3261 16.7 6: they tell the caller how to try again
 _SILENT = frozenset({408, 487})  # they tell least
-
-
-Hop = tuple[Uri, int]  # a target that waits for its turn, and how many redirections led to it
 
 
 class Outcome(NamedTuple):
@@ -53,7 +51,7 @@ class Outcome(NamedTuple):
 class Trial(Protocol):
     """A request on its way to one target."""
 
-    depth: int  # how many redirections led to the target
+    hop: Hop  # the target
     breadth: int  # its part of Max-Breadth; 0 where the request has none
 
     def start(self) -> None:
@@ -115,7 +113,7 @@ class Hunt(ABC, Generic[_Trial]):
                 self.hall.journal.refused(request, self.server.flow, 440, "Max-Breadth is used up")
                 self.refuse(440, "Max-Breadth is used up")
                 return
-        self._hops.extend(zip(answer.to or (request.uri,), repeat(0)))
+        self._hops.extend(map(Hop, answer.to or (request.uri,)))
         self._go_on()
 
     @abstractmethod
@@ -150,6 +148,9 @@ class Hunt(ABC, Generic[_Trial]):
             return  # called while one of them ends before it has begun: the loop below sees to it
         self._busy = True
         while self._hops and not self.server.answered:
+            if self._hops[0].uri.scheme == LOOKUP:
+                self._look_up()
+                continue
             room = min(len(self._hops), self.at_once - len(self.under_way))
             if self._breadth >= 0:
                 room = min(room, self._breadth)  # RFC 5393 5.3.3: the others wait until one of these ends
@@ -166,6 +167,13 @@ class Hunt(ABC, Generic[_Trial]):
         if not self.under_way and not self.server.answered:
             self.conclude(best(self._outcomes))
 
+    def _look_up(self) -> None:
+        """Whoever is registered takes the place of the target that stands for them."""
+        found, status, reason = registered(self.hall, self.server.request)
+        self._hops[:1] = found
+        if not found:
+            self._outcomes.append(Outcome(status, reason))
+
     def _overdue(self, trial: _Trial) -> None:
         """It does not answer in time: the next one. What it says later still counts, until the caller has an answer."""
         if trial in self.under_way:
@@ -180,11 +188,13 @@ class Hunt(ABC, Generic[_Trial]):
         if outcome.status >= 600:  # RFC 3261 16.7 5: nobody else is asked
             self._conclude_for_all(outcome)
             return
+        again = False
         if outcome.response is not None and 300 <= outcome.status < 400:
             self._redirected(trial, outcome)
         else:
             self._outcomes.append(outcome)
-        if hopeless or not (self.at_once > 1 or self._goes_on(outcome)):
+            again = trial.hop.binding is not None and self._by_another_flow(trial.hop.binding, outcome)
+        if hopeless or not (again or self.at_once > 1 or self._goes_on(outcome)):
             self._hops.clear()
         if self._hops or self.under_way:
             trial.strike()
@@ -192,7 +202,14 @@ class Hunt(ABC, Generic[_Trial]):
 
     def _goes_on(self, outcome: Outcome) -> bool:
         assert self.answer is not None, "policy was asked"
-        return bool(self._hops and self._hops[0][1]) or outcome.said in self.answer.options.go_on
+        return bool(self._hops and self._hops[0].depth) or outcome.said in self.answer.options.go_on
+
+    def _by_another_flow(self, binding: Binding, outcome: Outcome) -> bool:
+        """Whether a phone that could not be reached has another way, which is tried next (RFC 5626 5.3)."""
+        failed = outcome.status == 430 if outcome.response is not None else outcome.status in (430, 480, 503)
+        found = self.hall.registrar.alternates(binding) if failed and self.hall.registrar is not None else []
+        self._hops[:0] = found[:1]  # which has the others behind it
+        return bool(found)
 
     def _conclude_for_all(self, outcome: Outcome) -> None:
         others = self.leave()
@@ -216,9 +233,9 @@ class Hunt(ABC, Generic[_Trial]):
         if what == "follow":
             if self._redirections is None:
                 self._redirections = Redirections(self.hall, self.server.request, self.answer)
-            fresh = self._redirections.of(outcome.response, trial.depth)
+            fresh = self._redirections.of(outcome.response, trial.hop.depth)
             if fresh:
-                self._hops[:0] = [(uri, trial.depth + 1) for uri in fresh]
+                self._hops[:0] = [Hop(uri, trial.hop.depth + 1) for uri in fresh]
                 return
         elif what == "pass":
             contacts = passed(outcome.response)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from b2bua.call.addresses import Attempt
-from b2bua.call.hunt import Hop, Outcome
+from b2bua.call.addresses import Attempt, Hop
+from b2bua.call.hunt import Outcome
 from b2bua.call.passing import Passing, Try
 from b2bua.call.registrar import Plan
 from b2bua.dialog.leg import Leg
@@ -33,13 +33,11 @@ class Wish(NamedTuple):
 class Aboard(Try):
     """The REGISTER on its way to one target."""
 
-    __slots__ = ("hop", "_wish", "_registrar", "_attempt", "_raised")
+    __slots__ = ("_inward", "_attempt", "_raised")
 
     def __init__(self, inward: Inward, hop: Hop, breadth: int, send_from: str) -> None:
         super().__init__(inward, hop, breadth, send_from)
-        self.hop = str(hop.uri)
-        self._wish = inward.wish
-        self._registrar = inward.registrar
+        self._inward = inward
         self._attempt: Attempt | None = None
         self._raised = False
 
@@ -47,12 +45,12 @@ class Aboard(Try):
         """A leg in our own name, the same Call-ID each time, and our alias in Contact."""
         if self._addresses is None:
             return  # not wanted any more
-        registrar, wish, hall = self._registrar, self._wish, self._registrar.hall
+        registrar, wish, hall = self._inward.registrar, self._inward.wish, self._inward.hall
         request = wish.transaction.request
         far = hall.far_leg(request, attempt)
         self._far, self._flow, self._attempt = far, attempt.flow, attempt
-        contacts = registrar.dressed(far, wish, registrar.seconds(wish, self.hop))
-        granted, body = hall.across(self._passing.near, far, request)
+        contacts = registrar.dressed(far, wish, registrar.seconds(wish, str(self.hop.uri)))
+        granted, body = hall.across(self._inward.near, far, request)
         granted = {name: values for name, values in granted.items() if name not in NOT_ACROSS}
         if contacts:
             granted["Contact"] = contacts
@@ -64,14 +62,14 @@ class Aboard(Try):
         attempt = self._attempt
         if response.status == 423 and not self._raised and attempt is not None and self._addresses is not None:
             self._raised = True
-            if self._registrar.too_brief(self.hop, response):
+            if self._inward.registrar.too_brief(str(self.hop.uri), response):
                 self.attempt(attempt)
                 return
         super().answered(transaction, response)
 
     def _ended(self, outcome: Outcome, hopeless: bool = False) -> None:
         if outcome.response is not None and outcome.status < 300 and self._addresses is not None:
-            self._passing.hop = self.hop
+            self._inward.hop = str(self.hop.uri)
         super()._ended(outcome, hopeless)
 
 

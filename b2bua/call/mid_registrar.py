@@ -8,14 +8,15 @@ inside? `MidRegistrar._fresh`. What does the inside know of a phone? `Passage`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.homes import same_way
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
-from b2bua.call.passages import Passage, Passages, key_of
+from b2bua.call.passages import SECRET, Passage, Passages, key_of
 from b2bua.call.registrar import Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
@@ -37,36 +38,36 @@ RESTORED = 2.0  # seconds after the start, when what was left behind is taken aw
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """How seldom the inside hears of a phone: seconds. 0: of each of its REGISTERs.
-
-    `phone_expires`: for how long a phone is registered with us, however long it asks for; 0: as the registrar's terms.
-    """
-
-    seconds: int = 0
-    phone_expires: int = 0
-
-
 class MidRegistrar(Registrar):
     """Takes the REGISTERs that a route sends on, and knows whose an alias is."""
 
-    def __init__(self, hall: Hall, bindings: Bindings, terms: Terms, throttle: Throttle, passages: Passages) -> None:
-        super().__init__(hall, bindings, terms)
-        self.throttle = throttle.seconds
-        self.passages = passages
+    def __init__(self, hall: Hall, bindings: Bindings, terms: Terms) -> None:
+        short = min(terms.phone_expires, terms.max_expires)
+        own = replace(terms, min_expires=min(terms.min_expires, short), default_expires=short, max_expires=short)
+        super().__init__(hall, bindings, own)
+        self.passages = Passages(bindings.store, self._secret())
         self._least: dict[str, int] = {}  # seconds, by the next hop that asked for them (423)
-        self._cseq = passages.highest_cseq
-        if passages.orphans:
-            hall.wire.after(RESTORED, self._clear)
+        self._cseq = 0
+
+    def _secret(self) -> bytes:
+        tokens = self.hall.wire.tokens
+        fresh = bytes.fromhex("".join([tokens.word() for _ in range(4)]))[:SECRET]
+        return self.bindings.secret("aliases", fresh)
+
+    def begin(self) -> None:
+        """Enter what the store has kept, after the bindings."""
+        self.passages.load([(each.aor, each) for each in self.bindings], self.hall.wire.now())
+        self._cseq = self.passages.highest_cseq
+        if self.passages.orphans:
+            self.hall.wire.after(RESTORED, self._clear)
 
     def is_ours(self, uri: Uri) -> bool:
-        """The inside's registrar says which domains it has."""
+        """The registrar inside says which domains it has."""
         return uri.is_sip
 
     def aor(self, uri: Uri) -> str:
-        """With the domain that the phone says: it may be of several."""
-        return aor_of(uri, uri.host.lower())
+        """Where the domain is none of ours it counts: the registrar inside may have several."""
+        return super().aor(uri) if super().is_ours(uri) else aor_of(uri, uri.host.lower())
 
     # REGISTER
 
@@ -78,27 +79,27 @@ class MidRegistrar(Registrar):
                 self._answered(wish, self._changed(wish))
                 return
         except Refused as no:
-            self.refuse(transaction, no)
+            self._refuse(transaction, no)
             return
         near = self.hall.near_leg(transaction)
         self.hall.ask(Inward(self, near, wish))
 
     def _wish(self, transaction: ServerTransaction) -> Wish:
         request = transaction.request
-        aor = self.checked(transaction)
+        aor = self._aor_of(transaction)
         asked = contacts(request, self.terms.max_bindings)
-        path = self.path(request) if asked else ()
+        path = self._path(request) if asked else ()
         plans = self._plans(request, aor, asked)
         for plan in plans:
-            self.way(transaction.flow, plan, path)
+            self._way(request, transaction.flow, plan, path)
         return Wish(transaction, aor, asked, plans, path)
 
     def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
         if asked is not None:
-            return self.planned(request, aor, asked)
+            return self._planned(request, aor, asked)
         known = self.bindings.of(aor)
         for binding in known:
-            self.check_order(request, binding)
+            self._check_order(request, binding)
         return [Plan(each, _of_binding(each), 0) for each in known]
 
     def _fresh(self, wish: Wish) -> bool:
@@ -128,8 +129,8 @@ class MidRegistrar(Registrar):
                 if plan.known is not None:
                     self.bindings.remove(plan.known, "unregistered")
         elif wish.plans:
-            self.register(wish.transaction, wish.aor, wish.plans, wish.path, now)
-        headers = self.answer(request, wish.aor, bool(wish.plans), wish.path, now)
+            self._register(wish.transaction, wish.aor, wish.plans, wish.path, now)
+        headers = self._answer(request, wish.aor, bool(wish.plans), wish.path, now)
         listener = wish.transaction.flow.listener
         routes = [passage for plan in wish.plans if (passage := self.passages.of(wish.aor, plan.asked)) is not None]
         if any(passage.service_route for passage in routes):
@@ -160,7 +161,7 @@ class MidRegistrar(Registrar):
 
     def seconds(self, wish: Wish, hop: str) -> list[int]:
         """For how long each Contact is registered inside, if it is for us to say."""
-        least = max(self._least.get(hop, 0), self.throttle * 2)
+        least = max(self._least.get(hop, 0), self.terms.throttle * 2)
         return [max(plan.seconds, least) if plan.seconds else 0 for plan in wish.plans]
 
     def too_brief(self, hop: str, response: Response) -> bool:
@@ -184,7 +185,7 @@ class MidRegistrar(Registrar):
             wish = wish._replace(plans=self._noted(wish._replace(plans=plans), response, outcome.far, inward.hop))
             headers = self._changed(wish)
         except Refused as no:
-            self.refuse(wish.transaction, no)
+            self._refuse(wish.transaction, no)
             return
         crossed = hall.crossed(outcome.far, inward.near, request, response)
         for name in NOT_ACROSS:
@@ -210,7 +211,11 @@ class MidRegistrar(Registrar):
             passage = Passage(wish.aor, key_of(plan.asked), words.alias, words.call_id)
             passage.zone, passage.hop, passage.send_from = far.listener.zone, hop, far.listener.name
             passage.local, passage.remote = far.local, far.remote
-            passage.until, passage.fresh, passage.cseq = now + lasts, now + min(self.throttle, spare), far.local_cseq
+            passage.until, passage.fresh, passage.cseq = (
+                now + lasts,
+                now + min(self.terms.throttle, spare),
+                far.local_cseq,
+            )
             passage.service_route = tuple(response.values("Service-Route"))
             passage.credentials = credentials
             self.passages.enter(passage)
@@ -226,11 +231,12 @@ class MidRegistrar(Registrar):
             return None
         return passage
 
-    def phones(self, passage: Passage) -> list[Binding]:
-        """Where an alias leads to, the newest first; also what cannot be reached now."""
+    def phones(self, passage: Passage) -> tuple[list[Hop], int, str]:
+        """Where an alias leads to: the phone's newest way, and what to say where it has none."""
         now = self.hall.wire.now()
         found = [each for each in self.bindings.of(passage.aor) if key_of(each) == passage.key and each.expires > now]
-        return sorted(found, key=lambda each: (each.reachable, each.heard), reverse=True)[:1]
+        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)
+        return [Hop(each.uri, 0, each) for each in found[:1]], 480, "the phone is registered no more"
 
     def routes(self, request: Request, listener: Listener) -> tuple[str, ...]:
         """The inside's Service-Route (RFC 3608) for a call of a phone that is registered there."""
@@ -244,9 +250,8 @@ class MidRegistrar(Registrar):
 
     # When a phone is gone
 
-    def gone(self, binding: Binding, why: str) -> None:
+    def _gone(self, binding: Binding, why: str) -> None:
         """A binding is no more: the inside is told, unless it knows or there is another by the same alias."""
-        super().gone(binding, why)
         passage = self.passages.of(binding.aor, binding)
         if passage is None or any(key_of(each) == passage.key for each in self.bindings.of(binding.aor)):
             return

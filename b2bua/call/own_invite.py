@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from b2bua.call import refresh
-from b2bua.call.addresses import Addresses, Attempt
+from b2bua.call.addresses import Addresses, Attempt, Hop
+from b2bua.call.lookup import registered
 from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import HOPS, Leg, Standing
-from b2bua.policy.routing import Go
+from b2bua.policy.routing import LOOKUP, Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.multipart import media_type
-from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class OwnCall(OwnInvite):
         self._shown = shown
         self._grant = grant
         self._answer: Go | None = None  # policy's
-        self._hops: deque[Uri] = deque()
+        self._hops: deque[Hop] = deque()
         self._addresses: Addresses | None = None  # of the target that is tried
 
     @property
@@ -206,7 +206,8 @@ class OwnCall(OwnInvite):
         if self._over:
             return
         self._answer = answer
-        self._hops.extend(answer.to or (self._shown.uri,))
+        for uri in answer.to or (self._shown.uri,):
+            self._hops.extend(registered(self.call.hall, self._shown)[0] if uri.scheme == LOOKUP else [Hop(uri)])
         self._go_on(480, "no next hop")
 
     def _go_on(self, status: int, reason: str) -> None:
@@ -216,8 +217,8 @@ class OwnCall(OwnInvite):
             self._addresses = None
             super()._refused(status)
             return
-        hall, uri = self.call.hall, self._hops.popleft()
-        self._addresses = Addresses(hall.wire, hall.journal, self._shown, uri, self._answer.send_from, self)
+        hall, hop = self.call.hall, self._hops.popleft()
+        self._addresses = Addresses(hall.wire, hall.journal, self._shown, hop, self._answer.send_from, self)
         self._addresses.next(status, reason)
 
     def attempt(self, attempt: Attempt) -> None:

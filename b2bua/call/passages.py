@@ -89,7 +89,7 @@ class Passages:
 
     def __init__(self, store: Store, key: bytes) -> None:
         self._store = store
-        self._key = key
+        self._secret = key
         self._by_alias: dict[str, Passage] = {}
         self._by_phone: dict[tuple[str, str], Passage] = {}
         self.highest_cseq = 0  # that was said inside before this start
@@ -105,7 +105,7 @@ class Passages:
         return Words(self._word(said, b"alias"), self._word(said, b"call-id"))
 
     def _word(self, said: bytes, person: bytes) -> str:
-        return blake2s(said, key=self._key, digest_size=10, person=person).hexdigest()
+        return blake2s(said, key=self._secret, digest_size=10, person=person).hexdigest()
 
     def of(self, aor: str, told: Told) -> Passage | None:
         """A phone's."""
@@ -145,7 +145,7 @@ class Passages:
     # What lasts
 
     def load(self, bound: Sequence[tuple[str, Told]], now: float) -> None:
-        """Enter what the store has; `bound` are the phones whose bindings it has too, with their addresses of record."""
+        """Enter what the store has; `bound` are the addresses of record and the phones whose bindings it has too."""
         phones = {(aor, key_of(told)) for aor, told in bound}
         for alias, value in list(self._store.load(KIND)):
             passage = _restored(alias, value)
@@ -181,5 +181,6 @@ def _restored(alias: str, value: bytes) -> Passage | None:
     passage = Passage(row.aor, row.key, alias, row.call_id)
     passage.zone, passage.hop, passage.send_from = row.zone, row.hop, row.send_from
     passage.local, passage.remote = row.local, row.remote
-    passage.until, passage.fresh, passage.cseq, passage.service_route = row.until, row.fresh, row.cseq, row.service_route
+    passage.until, passage.fresh, passage.cseq = row.until, row.fresh, row.cseq
+    passage.service_route = row.service_route
     return passage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2bua.call.addresses import Addresses, Attempt
-from b2bua.call.hunt import Hop, Hunt, Outcome
+from b2bua.call.addresses import Addresses, Attempt, Hop
+from b2bua.call.hunt import Hunt, Outcome
 from b2bua.dialog.leg import Leg
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
@@ -20,17 +20,17 @@ class Try:
     There is no CANCEL for it (RFC 4320 4.1): what is given up is only not waited for any more.
     """
 
-    __slots__ = ("depth", "breadth", "_passing", "_far", "_flow", "_addresses")
+    __slots__ = ("hop", "breadth", "_passing", "_far", "_flow", "_addresses")
 
     def __init__(self, passing: Passing, hop: Hop, breadth: int, send_from: str) -> None:
-        uri, self.depth = hop
+        self.hop = hop
         self.breadth = breadth
         self._passing = passing
         self._far: Leg | None = None
         self._flow = passing.server.flow
         hall, request = passing.hall, passing.server.request
         # None once it has an answer or is given up.
-        self._addresses: Addresses | None = Addresses(hall.wire, hall.journal, request, uri, send_from, self)
+        self._addresses: Addresses | None = Addresses(hall.wire, hall.journal, request, hop, send_from, self)
 
     def start(self) -> None:
         """Try the first address."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2bua.call.addresses import Addresses, Attempt
+from b2bua.call.addresses import Addresses, Attempt, Hop
 from b2bua.call.passages import Passage
 from b2bua.dialog.leg import HOPS
 from b2bua.sip.message import Request, Response
@@ -27,10 +27,10 @@ class Removal:
     def __init__(self, registrar: MidRegistrar, passage: Passage) -> None:
         self._registrar = registrar
         self._passage = passage
-        uri = parse_uri(passage.hop)
+        hop = Hop(parse_uri(passage.hop))
         self._request = Request("REGISTER", passage.hop, {"From": [passage.local], "To": [passage.remote]})
         hall = registrar.hall
-        self._addresses = Addresses(hall.wire, hall.journal, self._request, uri, passage.send_from, self)
+        self._addresses = Addresses(hall.wire, hall.journal, self._request, hop, passage.send_from, self)
 
     def start(self) -> None:
         """Send it to the first address."""

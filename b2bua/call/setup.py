@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2bua.call.addresses import Hop
 from b2bua.call.branch import Branch
-from b2bua.call.hunt import AT_ONCE, Hop, Hunt, Outcome
+from b2bua.call.hunt import AT_ONCE, Hunt, Outcome
 from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import Go
 from b2bua.sip.message import Headers, Request

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2bua.call.addresses import Attempt
+from b2bua.call.addresses import Attempt, Hop
 from b2bua.call.book import Side
 from b2bua.call.events import Named, names_dialog, translated
-from b2bua.call.hunt import Hop, Outcome
+from b2bua.call.hunt import Outcome
 from b2bua.call.passing import Passing, Try
 from b2bua.call.relayed import Relayed, duration, no_longer
 from b2bua.call.usages import DURATION, LONGEST, REFER, Event, Usages, event_of, expires_of

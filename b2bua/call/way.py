@@ -27,6 +27,8 @@ def flow_of(leg: Leg) -> Flow | None:
         return flow
     if source is not None and _still_connected(source, leg.next_hop):
         return source
+    if flow is not None and flow.fixed:
+        flow = leg.flow = None  # no connection of ours leads to a phone behind NAT; its Contact may
     if flow is not None:
         # By a new connection to the same place: a dialog stays with the address that answered (S52).
         flow = leg.flow = Flow(flow.listener, flow.host, flow.port, None, flow.tls_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from b2bua.call.bindings import Binding
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice
 from b2bua.policy.routing import Answer
@@ -93,6 +94,9 @@ class Journal(Protocol):
 
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
         """A member of a group begins to rest, or is back, and what it said."""
+
+    def binding(self, binding: Binding, what: str) -> None:
+        """Somebody is registered, or no more: `what` says why."""
 
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached, and why."""

@@ -3,8 +3,8 @@
     configuration = load("etc/b2bua.toml")
 
 The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
-groups of next hops, `routes` the rules, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of
-what works but not as one might think.
+groups of next hops, `registrar` who may register, `routes` the rules, `rest` what is smaller; `reading` knows nothing
+of SIP; `cautions` warns of what works but not as one might think.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from b2bua.config.cautions import caution
 from b2bua.config.groups import read_groups
 from b2bua.config.reading import Reading
+from b2bua.config.registrar import read_registrar
 from b2bua.config.rest import read_hiding, read_manhole, read_networks, read_policy, read_rest, read_top
 from b2bua.config.routes import read_routes
 from b2bua.config.sockets import read_listeners, read_zones
@@ -34,7 +35,9 @@ __all__ = [
 ]
 
 SECTIONS = frozenset(
-    "policy user_agent timers call limits zone listener tls group route networks hiding dns manhole log".split()
+    (
+        "policy user_agent timers call limits zone listener tls registrar group route networks hiding dns manhole log"
+    ).split()
 )
 
 
@@ -48,6 +51,7 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     reading.unknown_keys(reading.raw, "", SECTIONS)
     zones = read_zones(reading)
     sockets = read_listeners(reading, zones, devices() if machine is None else machine)
+    registrar, store = read_registrar(reading, sockets)
     groups = read_groups(reading, sockets)
     rules = read_routes(reading, sockets, groups)
     networks = read_networks(reading, sockets)
@@ -66,6 +70,8 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
         zones=zones,
         groups=groups,
         rules=rules,
+        registrar=registrar,
+        store=store,
         networks=networks,
         hiding=hiding,
         timers=rest.timers,

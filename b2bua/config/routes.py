@@ -14,12 +14,13 @@ from b2bua.policy.admission import Quota
 from b2bua.policy.groups import Group, hops
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
-from b2bua.policy.routing import AUTO, GROUP, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
+from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
 from b2bua.policy.rules import KINDS
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
 from b2bua.sip.uri import Uri
 
+_WHERE_TO = 'must be a SIP URI, "group:NAME", "lookup", a list of them, or "request-uri"'
 TRANSPORTS = ("udp", "tcp", "tls")
 
 Status = Annotated[int, Meta(ge=300, le=699)]
@@ -29,9 +30,7 @@ class RouteEntry(Section, frozen=True):
     """What a [[route]] does. Beside these it has the keys of KINDS."""
 
     name: Line = ""
-    to: Annotated[
-        str | list[str], Meta(description='must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
-    ] = ""
+    to: Annotated[str | list[str], Meta(description=_WHERE_TO)] = ""
     send_from: Text = AUTO
     reject: Annotated[int, Meta(ge=300, le=699, description="must be a status from 300 to 699")] = 403
     reason: Text = ""
@@ -143,11 +142,14 @@ def _next_hops(reading: Reading, key: str, to: str | list[str], groups: Mapping[
         return []
     texts = to if isinstance(to, list) else [to]
     if not texts:
-        reading.wrong(key, to, 'an empty list; must be a SIP URI, "group:NAME", a list of them, or "request-uri"')
+        reading.wrong(key, to, f"an empty list; {_WHERE_TO}")
     uris = [uri for text in texts if (uri := read_next_hop(reading, key, text)) is not None]
     for uri in uris:
         if uri.scheme == GROUP and uri.opaque not in groups:
             reading.wrong(key, str(uri), f"no [[group]] of that name; {among(filter(None, groups))}")
+            return None
+        if uri.scheme == LOOKUP and "registrar" not in reading.raw:
+            reading.wrong(key, LOOKUP, "nobody registers here: there is no [registrar]")
             return None
     return uris if uris and len(uris) == len(texts) else None
 

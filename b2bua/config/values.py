@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from b2bua.call.limits import Limits
+from b2bua.call.registrar import Terms
 from b2bua.config.reading import File, Flag, Section, Text
 from b2bua.net.certificates import SYSTEM, ServerFiles
 from b2bua.policy.body import Exceptions
@@ -92,6 +93,8 @@ class Configuration:
     zones: Mapping[str, Zone]
     groups: Mapping[str, Group]
     rules: tuple[Rule, ...]
+    registrar: Terms | None
+    store: str
     networks: Mapping[str, str]
     hiding: tuple[Override, ...]
     timers: Timers

@@ -6,13 +6,13 @@ side sent comes in as `granted` headers, already judged by the hiding table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
 
 from b2bua.dialog.reliable import Order
 from b2bua.dialog.session_timer import REFRESHES, SessionTimer, add_option
-from b2bua.sip.address import Address
+from b2bua.sip.address import Address, parse_address
 from b2bua.sip.foreign import NOTHING, Names
 from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.sip.listener import Flow, Listener
@@ -212,6 +212,12 @@ class Leg:
 
     # Where it goes
 
+    def bind(self, flow: Flow, path: Sequence[str]) -> None:
+        """The peer is to be reached as it registered: by this way, through these proxies (RFC 3327)."""
+        self.flow = flow
+        if path:
+            self._route([parse_address(each) for each in path])
+
     @property
     def next_hop(self) -> Uri:
         """The URI that our next request is sent to: the first route's, or the remote target."""
@@ -265,7 +271,7 @@ class Leg:
     def _keep_flow(self, before: Uri) -> None:
         """The way stays as it is while it leads to the next hop, also to one with a name (S52)."""
         flow, hop = self.flow, self.next_hop
-        if flow is not None and not leads(flow, hop) and _place(hop) != _place(before):
+        if flow is not None and not flow.fixed and not leads(flow, hop) and _place(hop) != _place(before):
             self.flow = None
 
     def repeats(self, request: Request) -> bool:

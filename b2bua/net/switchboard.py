@@ -310,7 +310,7 @@ class Switchboard:
             request.headers["User-Agent"] = [self.product]
         data = bytes(request)
         fallback = None
-        if len(data) > LONG_REQUEST and flow.listener.transport == "udp":
+        if len(data) > LONG_REQUEST and flow.listener.transport == "udp" and not flow.fixed:
             twin = self._twins.get((flow.listener.zone, flow.listener.address))
             if twin is not None and self._without_tcp.get((flow.host, flow.port), 0.0) <= self.now():
                 fallback, flow = flow, Flow(twin, flow.host, flow.port)
@@ -402,7 +402,7 @@ class Switchboard:
             return socket.send(data, flow.host, flow.port) if socket is not None else "the listener is closed"
         stream = flow.connection
         if stream is None or not stream.alive:
-            if self.connections is None:
+            if self.connections is None or flow.fixed:
                 return "the listener is closed"
             if isinstance(transaction, ServerTransaction):
                 flow = named_by_via(transaction.request, flow)

@@ -14,6 +14,7 @@ from typing import IO, Any
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
 from b2bua.policy.guard import Finding
 from b2bua.sip.grammar import Malformed, bracketed
@@ -138,6 +139,17 @@ class CallLog:
         tell = _log.info if up else _log.warn
         text = "is up again" if up else "rests"
         tell(f"next hop {{next_hop}} of group {{group}} {text}: {{why}}", next_hop=uri, group=group, why=why)
+
+    def binding(self, binding: Binding, what: str) -> None:
+        """Somebody is registered, or no more."""
+        _log.info(
+            "{aor} at {contact} by {listener} from {source}: {what}",
+            aor=_short(binding.aor),
+            contact=_short(binding.contact),
+            listener=binding.flow.listener.name,
+            source=_source(binding.flow),
+            what=what,
+        )
 
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached."""

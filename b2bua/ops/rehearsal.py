@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
 from b2bua.call.hall import Hall
 from b2bua.call.wire import Wire
@@ -247,6 +248,9 @@ class Rehearsal:
 
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
         """Never: nobody is asked."""
+
+    def binding(self, binding: Binding, what: str) -> None:
+        """Never: nobody registers here."""
 
     def no_way(self, request: Request, why: str) -> None:
         """Stands with the next hop already; the last one is the reason for our answer."""

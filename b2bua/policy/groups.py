@@ -14,7 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 from b2bua.policy.crossing import retry_after
-from b2bua.policy.routing import AUTO, GROUP, Go
+from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REGISTERED, Go
 from b2bua.policy.weights import weighed
 from b2bua.sip.listener import Target
 from b2bua.sip.message import Response
@@ -175,7 +175,7 @@ class Groups:
             up += self._in_order([each for each in healths if not each.until(now)])
             resting += self._in_order([each for each in healths if each.until(now)])
         chosen = up or resting
-        asked = {AUTO if isinstance(each, Uri) else each.group.send_from for each in chosen}
+        asked = {AUTO if isinstance(each, Uri) else each.group.send_from for each in chosen if each is not REGISTERED}
         send_from = asked.pop() if len(asked) == 1 and answer.send_from == AUTO else answer.send_from
         return answer.through(tuple(each if isinstance(each, Uri) else each.member.uri for each in chosen), send_from)
 
@@ -251,6 +251,8 @@ def hops(answer: Go, groups: Mapping[str, Group]) -> list[Hop]:
     """Every next hop that an answer may lead to, with the members of its groups, as the configuration lists them."""
     found = []
     for uri in answer.to:
+        if uri.scheme == LOOKUP:
+            continue  # who that is, and where, is known when a call comes
         if uri.scheme != GROUP:
             found.append(Hop(uri, answer.send_from))
             continue

@@ -19,6 +19,8 @@ from b2bua.sip.uri import Uri, parse_uri
 AUTO = "auto"
 REQUEST_URI = "request-uri"
 GROUP = "group"  # the scheme of what stands for the members of a [[group]]
+LOOKUP = "lookup"  # what stands for whoever is registered as the user who is called
+REGISTERED = Uri(LOOKUP, opaque=LOOKUP).settled()
 
 Destination = str | Uri | Iterable[str | Uri]
 
@@ -29,9 +31,10 @@ class Go:
 
     `to` is the next hop: a SIP URI, or several that are tried in turn; as text or as `Uri`. `"request-uri"`, which is
     also what `()` means, sends it where its own Request-URI says. `"group:NAME"`, alone or in a list, stands for the
-    members of a [[group]] of the configuration; `grouped` tells whether one is among them. `send_from` is a listener
-    (its name, or itself), a zone's name, or "auto": as the kernel would. `rule` names what decided, `options` how the
-    call is carried.
+    members of a [[group]] of the configuration; `grouped` tells whether one is among them. `"lookup"`, alone or in a
+    list, stands for the phones that are registered as the user of the Request-URI, each of which is reached as it
+    registered. `send_from` is a listener (its name, or itself), a zone's name, or "auto": as the kernel would. `rule`
+    names what decided, `options` how the call is carried.
 
     Raises ValueError (Malformed, where it is no URI) and TypeError for what cannot be sent to.
     """
@@ -74,9 +77,12 @@ class Go:
 
     def describe(self) -> str:
         """`to sip:10.0.0.5;transport=tcp by private`."""
-        parallel = self.options.hunt == "parallel" and len(self.to) > 1
-        where = (" and " if parallel else ", then ").join(map(str, self.to)) or "the Request-URI"
+        parallel = self.options.hunt == "parallel" and (len(self.to) > 1 or REGISTERED in self.to)
+        named = ["whoever is registered" if uri.scheme == LOOKUP else str(uri) for uri in self.to]
+        where = (" and " if parallel else ", then ").join(named) or "the Request-URI"
         at_once = " at once" if parallel else ""
+        if self.to == (REGISTERED,):
+            return f"to {where}{at_once}, each as it registered"
         if self.grouped and self.send_from == AUTO:
             return f"to {where}{at_once} as the group says"
         by = "the interface that the kernel chooses" if self.send_from == AUTO else self.send_from
@@ -181,9 +187,14 @@ def _destination(to: Destination) -> tuple[Uri, ...]:
 
 
 def next_hop(to: str | Uri) -> Uri:
-    """A URI that can be sent to, or a group's. Raises ValueError (Malformed, where it is no URI) and TypeError."""
+    """A URI that can be sent to, a group's, or `REGISTERED`.
+
+    Raises ValueError (Malformed, where it is no URI) and TypeError.
+    """
     if not isinstance(to, (str, Uri)):
         raise TypeError(f"to is {to!r}, not a SIP URI or a list of them")
+    if str(to) in (LOOKUP, str(REGISTERED)):
+        return REGISTERED
     uri = parse_uri(str(to))  # a Uri too: a script may have put anything into one
     if uri.scheme == GROUP:
         return uri.settled()

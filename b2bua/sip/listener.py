@@ -92,19 +92,27 @@ class Connection:
 class Flow:
     """The way a message took or is to take: our listener, the far address, and a stream's connection if there is one.
 
-    `host` has no brackets; `tls_name` is what the certificate must say where we connect over TLS (S50).
+    `host` has no brackets; `tls_name` is what the certificate must say where we connect over TLS (S50). `fixed`: it is
+    the one way to the peer, whatever its Contact says and however long a message is: that of a registration (S53).
     """
 
-    __slots__ = ("listener", "host", "port", "connection", "tls_name")
+    __slots__ = ("listener", "host", "port", "connection", "tls_name", "fixed")
 
     def __init__(
-        self, listener: Listener, host: str, port: int, connection: Connection | None = None, tls_name: str = ""
+        self,
+        listener: Listener,
+        host: str,
+        port: int,
+        connection: Connection | None = None,
+        tls_name: str = "",
+        fixed: bool = False,
     ) -> None:
         self.listener = listener
         self.host = host
         self.port = port
         self.connection = connection
         self.tls_name = tls_name
+        self.fixed = fixed
 
     def __repr__(self) -> str:
         return f"{self.listener.transport} {self.listener.sent_by} <-> {bracketed(self.host)}:{self.port}"

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+MEMORY = "memory:"
+SQLITE = "sqlite:///"  # and a path: absolute with a fourth slash
+
 
 class Store(Protocol):
     """Rows that last. What is put or dropped may be written a little later, in the order in which it came."""
@@ -26,3 +29,25 @@ class Store(Protocol):
 
     def close(self) -> Deferred[None]:
         """Write what is not written yet; fires when all is. Nothing may be put any more."""
+
+
+def path_of(url: str) -> str:
+    """The file that a store's URL names, empty where it names none. Raises ValueError for what is no store's URL."""
+    if url == MEMORY:
+        return ""
+    path = url.removeprefix(SQLITE)
+    if path == url or not path:
+        raise ValueError('must be "memory:" or "sqlite:///" and the path of a file')
+    return path
+
+
+def open_store(url: str) -> Store:
+    """The store that a URL names. Raises ValueError; what is wrong with its file is found when it is loaded."""
+    path = path_of(url)
+    if not path:
+        from b2bua.store.memory import MemoryStore
+
+        return MemoryStore()
+    from b2bua.store.sqlite import SqliteStore
+
+    return SqliteStore(path)

@@ -111,15 +111,16 @@ class ClientTransaction(Transaction[ClientUser]):
 
 
 class ServerTransaction(Transaction[ServerUser]):
-    """A request to us and our answers to it (RFC 3261 17.2)."""
+    """A request to us and our answers to it (RFC 3261 17.2). `proved` is the user whose password its sender knows."""
 
-    __slots__ = ()
+    __slots__ = ("proved",)
 
     def __init__(self, request: Request, key: tuple[str, ...], flow: Flow) -> None:
         invite = request.method == "INVITE"
         super().__init__(
             INVITE_SERVER if invite else SERVER, State.PROCEEDING if invite else State.TRYING, key, request, flow, None
         )
+        self.proved = ""  # nobody has proved anything, and nothing was asked for
 
     @property
     def answered(self) -> bool:

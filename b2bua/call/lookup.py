@@ -1,0 +1,92 @@
+"""Who is called: the phones that are registered as a user (S53), by the way by which each registered.
+
+Why did a call go to this phone, or to none? `Lookup.targets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from b2bua.call.addresses import Hop
+from b2bua.call.bindings import Binding, Bindings
+from b2bua.call.gruus import Gruus
+from b2bua.sip.listener import Flow
+from b2bua.sip.message import Request
+from b2bua.sip.registration import aor_of
+from b2bua.sip.uri import Uri
+from b2bua.transaction.transaction import ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.hall import Hall
+
+
+class Lookup:
+    """The bindings, and the names by which they are asked for.
+
+    `domains` are what the registrar is called besides our listeners' own names and addresses, of which no port counts
+    here. They all mean the same users; the first one is `name`, what it calls itself.
+    """
+
+    def __init__(self, hall: Hall, bindings: Bindings, domains: Sequence[str]) -> None:
+        self.hall = hall
+        self.bindings = bindings
+        self.gruus = Gruus(bindings, hall.wire.tokens)
+        self.name = domains[0] if domains else ""
+        own = {name for each in hall.wire.listeners for name in (each.advertise_host, each.address, *each.aliases)}
+        self._names = frozenset(name.lower() for name in {*domains, *own} if name)
+
+    def is_ours(self, uri: Uri) -> bool:
+        """Whether a URI's host is the registrar: one of its domains, or a listener of ours."""
+        return uri.host.lower() in self._names
+
+    def aor(self, uri: Uri) -> str:
+        """The address of record that a URI of ours stands for."""
+        return aor_of(uri, self.name)
+
+    def binding_of(self, transaction: ServerTransaction) -> Binding | None:
+        """The phone of its From's user that sent a request, by the way by which it is registered; None for others."""
+        source, uri = transaction.flow, transaction.request.from_.uri
+        for binding in self.bindings.of(self.aor(uri)) if self.is_ours(uri) else ():
+            flow = binding.flow
+            if (flow.host, flow.port, flow.connection) == (source.host, source.port, source.connection):
+                return binding if flow.listener is source.listener and not binding.direct else None
+        return None
+
+    def targets(self, request: Request) -> tuple[list[Hop], int, str]:
+        """Who is registered as the user of the Request-URI, the most wished for first.
+
+        None of them: 404 for who is no user of ours, 480 for who is not there (RFC 3261 21.4.5, 21.4.18). A sips URI
+        leads to phones on TLS only (S14), a GRUU to one phone (RFC 5627 6).
+        """
+        uri, now = request.uri, self.hall.wire.now()
+        if not self.is_ours(uri) or not uri.user:
+            return [], 404, f"{uri} is no user of the registrar"
+        aor = self.aor(uri)
+        found = self.bindings.lookup(aor, now)
+        named = self.gruus.named(uri, aor)
+        if named is not None:
+            if not named:
+                return [], 404, f"{uri} names no phone"
+            found = [each for each in self.bindings.lookup(named[0].aor, now) if each.instance == named[0].instance]
+        if uri.secure:
+            found = [each for each in found if each.flow.listener.transport == "tls"]
+        if not found:
+            return [], 480, f"nobody is registered as {aor}"
+        return [Hop(each.uri, 0, each) for each in found], 0, ""
+
+    def alternates(self, binding: Binding) -> list[Hop]:
+        """The other ways to a phone whose newest has failed."""
+        return [Hop(each.uri, 0, each) for each in self.bindings.alternates(binding, self.hall.wire.now())]
+
+
+def registered_way(source: Flow) -> Flow:
+    """The one way to a phone: back to where its request came from."""
+    return Flow(source.listener, source.host, source.port, source.connection, "", True)
+
+
+def registered(hall: Hall, request: Request) -> tuple[list[Hop], int, str]:
+    """`Lookup.targets`, also where there is no registrar; a phone's alias leads to that phone."""
+    if hall.inside is not None and (passage := hall.inside.passages.of_alias(request.uri.user)) is not None:
+        return hall.inside.phones(passage)
+    return hall.registrar.targets(request) if hall.registrar is not None else ([], 404, "there is no registrar")
