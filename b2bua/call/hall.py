@@ -427,7 +427,10 @@ class Hall:
             if self.registrar is not None:
                 leg.home = Home(self.registrar.bindings, attempt.binding)
             return leg
-        return self.leg_to(request, attempt.uri, attempt.flow.listener)
+        leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
+        if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):
+            leg.bind(attempt.flow, routes)
+        return leg
 
     def leg_to(self, request: Request, hop: Uri, listener: Listener, binding: Binding | None = None) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
@@ -436,6 +439,8 @@ class Hall:
         if binding is not None and self.registrar is not None and self.registrar.name:
             shown = Uri("sip", "", self.registrar.name)
         local, remote = caller(request, listener, zone), callee(request, shown, zone)
+        if binding is not None and self.inside is not None:
+            remote = self.inside.named(request, remote)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (
             "Session-Expires" in request.headers or "Require" in request.headers or self.limits.session_expires

@@ -238,9 +238,15 @@ class MidRegistrar(Registrar):
         found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)
         return [Hop(each.uri, 0, each) for each in found[:1]], 480, "the phone is registered no more"
 
+    def named(self, request: Request, remote: str) -> str:
+        """Whom an alias in To stands for: what else is there is said as it is."""
+        to = request.to.uri
+        passage = self.passages.of_alias(to.user)
+        return remote if passage is None else remote.replace(f":{to.user}@", f":{passage.user}@")
+
     def routes(self, request: Request, listener: Listener) -> tuple[str, ...]:
         """The inside's Service-Route (RFC 3608) for a call of a phone that is registered there."""
-        if not self.passages.routed:
+        if not self.passages.routed or request.method == "REGISTER":
             return ()
         for binding in self.bindings.of(self.aor(request.from_.uri)):
             passage = self.passages.of(binding.aor, binding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2s
 from typing import NamedTuple, Protocol
 
@@ -62,6 +62,11 @@ class Passage:
         self.service_route: tuple[str, ...] = ()
         self.credentials: Headers = {}
 
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self.aor.partition("@")[0]
+
 
 class _Row(NamedTuple):
     """A passage as the store has it, under its alias."""
@@ -98,6 +103,9 @@ class Passages:
 
     def __len__(self) -> int:
         return len(self._by_alias)
+
+    def __iter__(self) -> Iterator[Passage]:
+        return iter(list(self._by_alias.values()))
 
     def words(self, aor: str, told: Told | None) -> Words:
         """By what the inside is to know a phone: always the same, and nothing of the phone can be read from it."""
