@@ -34,7 +34,9 @@ class TestContacts(SynchronousTestCase):
 
     def fault(self, *values: str, expires: str = "") -> Malformed:
         """What is wrong with them."""
-        return self.assertRaises(Malformed, contacts, asked(*values, expires=expires), 4)
+        fault = self.assertRaises(Malformed, contacts, asked(*values, expires=expires), 4)
+        assert isinstance(fault, Malformed)
+        return fault
 
     def test_none_and_all(self) -> None:
         """Without a Contact it only asks; with * it takes all away, alone and with Expires: 0 (RFC 3261 10.2.2)."""

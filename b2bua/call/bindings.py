@@ -191,7 +191,8 @@ class Bindings:
         if gruu is not None and gruu != binding.gruu:
             _leave(self._by_gruu, binding.gruu, binding)
             binding.gruu = gruu
-            self._by_gruu.setdefault(gruu, []).append(binding)
+            if gruu:
+                self._by_gruu.setdefault(gruu, []).append(binding)
         if contact != binding.contact:
             if not binding.reg_id:
                 self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise

@@ -30,7 +30,7 @@ class Gruus:
         It is the same for all of an instance's, and another one with each Call-ID: then the old ones end (3.2).
         """
         if not binding.instance or "gruu" not in request.tokens("Supported"):
-            return binding.gruu
+            return binding.gruu if binding.call_id == request.call_id else 0
         for other in self._bindings.of(binding.aor):
             if other.gruu and other.instance == binding.instance and other.call_id == request.call_id:
                 return other.gruu

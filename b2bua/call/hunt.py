@@ -192,8 +192,9 @@ class Hunt(ABC, Generic[_Trial]):
         if outcome.response is not None and 300 <= outcome.status < 400:
             self._redirected(trial, outcome)
         else:
-            self._outcomes.append(outcome)
             again = trial.hop.binding is not None and self._by_another_flow(trial.hop.binding, outcome)
+            if not again:
+                self._outcomes.append(outcome)
         if hopeless or not (again or self.at_once > 1 or self._goes_on(outcome)):
             self._hops.clear()
         if self._hops or self.under_way:
