@@ -143,6 +143,8 @@ class Hall:
             side.leg.source = transaction.flow
             if side.leg.flow is not None and side.leg.flow.fixed:
                 side.leg.flow = registered_way(transaction.flow)  # where a phone behind NAT was heard last
+                if isinstance(side.leg.home, Home):
+                    side.leg.home.since = self.wire.now()
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:
@@ -414,7 +416,7 @@ class Hall:
             near.home = behind_nat
         known = self.inside or self.registrar
         if known is not None and (binding := known.binding_of(transaction)) is not None:
-            near.flow, near.home = registered_way(flow), Home(known.bindings, binding)
+            near.flow, near.home = registered_way(flow), Home(known.bindings, binding, self.wire.now())
         return near
 
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:
@@ -425,7 +427,7 @@ class Hall:
             leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
             leg.bind(attempt.flow, attempt.binding.path)
             if self.registrar is not None:
-                leg.home = Home(self.registrar.bindings, attempt.binding)
+                leg.home = Home(self.registrar.bindings, attempt.binding, self.wire.now())
             return leg
         leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
         if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):

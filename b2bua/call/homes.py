@@ -15,11 +15,15 @@ from b2bua.sip.message import Request
 
 
 class Home:
-    """The newest flow of a registered phone: the one with the same `+sip.instance`, or the same Contact."""
+    """The newest flow of a registered phone: the one with the same `+sip.instance`, or the same Contact.
 
-    __slots__ = ("_bindings", "_aor", "_key", "_instance")
+    `since` is when the leg's own flow was known to be right: only what was registered later is newer.
+    """
 
-    def __init__(self, bindings: Bindings, binding: Binding) -> None:
+    __slots__ = ("since", "_bindings", "_aor", "_key", "_instance")
+
+    def __init__(self, bindings: Bindings, binding: Binding, now: float) -> None:
+        self.since = now
         self._bindings = bindings
         self._aor = binding.aor
         self._key = binding.key
@@ -27,15 +31,14 @@ class Home:
 
     def __call__(self, leg: Leg) -> Flow | None:
         """The way to the phone; None where its leg knows better."""
-        source, zone = leg.source, leg.listener.zone
-        if source is not None and source.connection is not None and source.connection.alive:
-            return source
+        flow, since, zone = leg.flow, self.since, leg.listener.zone
+        if flow is None or (flow.connection is not None and not flow.connection.alive):
+            since = -1.0  # any is better than none
         found: Binding | None = None
         for each in self._bindings.of(self._aor):
             same = each.instance == self._instance if self._instance else each.key == self._key
-            if same and each.reachable and not each.direct and each.flow.listener.zone == zone:
-                if found is None or each.heard >= found.heard:
-                    found = each
+            if same and each.heard > since and each.reachable and not each.direct and each.flow.listener.zone == zone:
+                found, since = each, each.heard
         return found.flow if found is not None else None
 
 
