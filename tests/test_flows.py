@@ -336,6 +336,18 @@ class TestSilent(Registered):
         self.assertEqual(party(line).pipes, [])
         self.forget()
 
+    def test_promised(self) -> None:
+        """RFC 5626 6: who is told of a Flow-Timer and does not let hear of itself is gone; CRLF is enough."""
+        line = self.line("192.0.2.31", "tcp", INSTANCE.format(1) + ";reg-id=1")
+        for _ in range(5):
+            self.world.wait(110)
+            party(line).pipes[0].write(b"\r\n\r\n")
+        self.assertEqual(len(self.bindings), 1)
+        self.world.wait(170)
+        self.assertEqual(len(self.bindings), 0)
+        self.assertEqual(party(line).pipes, [])
+        self.forget()
+
 
 class TestPings(Registered):
     """OPTIONS to phones behind a NAT."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 OPTIONS = frozenset({"path", "outbound", "gruu"})
-FLOW_TIMER = "120"  # seconds within which a phone on a stream should let hear of itself (RFC 5626 4.4.1)
+FLOW_TIMER = 120  # seconds within which a phone on a stream should let hear of itself (RFC 5626 4.4.1)
+LATE = 30  # more, after which it is gone
 MAX_AGENT = 100  # characters of User-Agent that are kept
 MAX_PATH = 8  # proxies between a phone and us
 TICK = 1.0  # seconds from one look at what has expired to the next
@@ -279,8 +280,11 @@ class Registrar(Lookup):
             headers["Path"] = list(path)
         if changed and any(each.reg_id and each.call_id == request.call_id for each in known):
             headers["Require"] = ["outbound"]  # RFC 5626 6
-            if any(each.flow.connection is not None for each in known):
-                headers["Flow-Timer"] = [FLOW_TIMER]
+            streams = [each.flow.connection for each in known if each.reg_id and each.call_id == request.call_id]
+            for connection in streams:
+                if connection is not None:
+                    headers["Flow-Timer"] = [str(FLOW_TIMER)]
+                    connection.expect(FLOW_TIMER + LATE)
         return headers
 
     def _written(self, request: Request, binding: Binding, now: float, named: bool) -> str:

@@ -72,6 +72,8 @@ class Stream(Protocol, Connection):
         self._gone = False
         self._age = 0.0  # seconds since it came, or began to close, as `passed` counts them
         self._idle = 0.0
+        self._silent = 0.0  # seconds without an octet of the peer's
+        self._promised = 0.0  # so many there will not be; 0 where the peer has promised nothing
         self._met = outbound  # a whole message came, or the peer is one of our choice
         self._since = 0  # counts messages, to tell whether one is still the same
         self._watched = -1  # which of them has a deadline
@@ -126,6 +128,7 @@ class Stream(Protocol, Connection):
 
     def dataReceived(self, data: bytes) -> None:
         framer = self._framer
+        self._silent = 0.0
         if framer.fault is not None:
             return  # said once; it is closing
         pieces = framer.feed(data)
@@ -162,6 +165,10 @@ class Stream(Protocol, Connection):
         if self.outbound and not begun:
             self._owner.after(0.8 * self._keep, self._ping)  # RFC 5626 4.4: up to a fifth sooner
 
+    def expect(self, seconds: float) -> None:
+        """The peer has promised to let hear of itself as often as that; else it is gone (RFC 5626 6)."""
+        self._promised = seconds
+
     def _ping(self) -> None:
         if not self._gone:
             self._unanswered = True
@@ -189,9 +196,12 @@ class Stream(Protocol, Connection):
         """So much time has passed: a stream of no use ends, and one that should have closed is gone."""
         self._age += seconds
         self._idle += seconds
+        self._silent += seconds
         if self._closing:
             if self._age > WHOLE_MESSAGE:
                 self.abort("the peer does not let it close")
+        elif 0 < self._promised < self._silent:
+            self.abort("no keep-alive in time")
         elif (self._idle > IDLE and not self._owner.keeps(self)) or (self._age > FIRST_MESSAGE and not self._met):
             self.close()
 
