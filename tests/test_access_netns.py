@@ -139,7 +139,8 @@ class TestAccess(OnMachines):
         connection = bob.dialog.flow.connection
         assert connection is not None
         connection.close()  # type: ignore[attr-defined]
-        await self.until(lambda: any("bob" in text and "expires=0" in text for text in self.saved), "the end of it")
+        gone = re.compile(r"REGISTER bob contact \S+;expires=0 ")
+        await self.kamailio.until(lambda output: gone.search(output) is not None, "word that the phone is gone")
         answer = await self.refused_by(alice.phone, "sip:bob@example.com")
         self.assertEqual(answer.status, 404)
         # It is back, and its call is where it is.
@@ -183,6 +184,7 @@ class TestAccess(OnMachines):
         def take(data: bytes, flow: Flow) -> None:
             if data[:2] == b"\x01\x01":
                 found.append(".".join(str(a ^ b) for a, b in zip(data[28:32], data[4:8], strict=True)))
+                phone.noticed()
             else:
                 receive(data, flow)
 
