@@ -22,6 +22,8 @@ from twisted.python.logfile import LogFile
 
 from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
+from b2bua.call.mid_registrar import MidRegistrar
+from b2bua.call.pinging import Pinging
 from b2bua.call.probing import Probing
 from b2bua.call.registrar import Registrar
 from b2bua.call.wire import Journal
@@ -46,6 +48,7 @@ from b2bua.policy.authentication import Authentication
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
 from b2bua.policy.nonces import Nonces
+from b2bua.policy.routing import Go
 from b2bua.policy.users import FileUsers
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
@@ -97,7 +100,10 @@ def assemble(
     if (realm := configuration.authentication) is not None:
         hall.ask_for_credentials(Authentication(realm, Nonces(entropy(32), tokens.word, realm.nonce_life)))
     if configuration.registrar is not None:
-        hall.lookup = hall.registrar = Registrar(hall, Bindings(store or MemoryStore()), configuration.registrar)
+        bindings = Bindings(store or MemoryStore())
+        hall.lookup = hall.registrar = Registrar(hall, bindings, configuration.registrar)
+        if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
+            hall.inside = MidRegistrar(hall, bindings, configuration.registrar)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -143,6 +149,9 @@ class Border(Service):
             realm.users.tell = lambda fault: self.log.error("{fault}", fault=fault)
         self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
         self.probing = Probing(self.hall, self.hall.groups)
+        self.pinging: Pinging | None = None
+        if (registrar := self.hall.registrar) is not None:
+            self.pinging = Pinging(self.hall, registrar.bindings, registrar.terms.nat_ping)
         self._reactor = reactor
         self._ports: list[Any] = []
         self._hurried = False
@@ -188,6 +197,8 @@ class Border(Service):
             )
         self.next_hops.look()
         self.probing.start()
+        if self.pinging is not None:
+            self.pinging.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
 
@@ -197,6 +208,8 @@ class Border(Service):
         gc.disable()  # it would walk through all that is there already, again and again, and find nothing
         try:
             registrar.begin()
+            if self.hall.inside is not None:
+                self.hall.inside.begin()
         except OSError as error:
             sys.stderr.write(f"b2bua: the registrations cannot be read: {error}\n")
             raise SystemExit(1)
@@ -235,6 +248,8 @@ class Border(Service):
         """End every call with BYE on both sides, wait a little for the answers, and close."""
         super().stopService()
         self.probing.stop()
+        if self.pinging is not None:
+            self.pinging.stop()
         self.hall.draining = True
         self.hall.hang_up_all("the bridge is stopping")
         done: Deferred[None] = Deferred()

@@ -184,6 +184,9 @@ class Transport:
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """Phones read everything at once."""
 
+    def unregisterProducer(self) -> None:
+        """Nor does it close any later."""
+
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _NoTls:

@@ -42,6 +42,10 @@ class Notebook:
         assert self.connections is not None
         self.connections.forget(stream)
 
+    def keeps(self, stream: Stream) -> bool:
+        """Nobody needs one that is silent."""
+        return False
+
 
 class TestTls(Handshakes):
     """A TLS listener of ours and a stream of ours."""

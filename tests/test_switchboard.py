@@ -75,7 +75,7 @@ class TestMatching(Switching):
         for data in (b"", b"\r\n\r\n", b"\x00" * 4, b"jaK\x00"):
             self.board.receive(data)
         self.assertEqual(self.board.journal.faults, [])
-        self.board.receive(b"\x00" * 100)
+        self.board.receive(b"\x10" * 100)
         self.assertEqual([what for what, _ in self.board.journal.faults], ["a message"])
         self.assertEqual(self.sent(), [])
 

@@ -16,7 +16,7 @@ from b2bua.net.transports.stream import Stream
 from b2bua.net.wheel import TICK, Wheel
 from b2bua.policy.interface import Interfaces
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.listener import Flow, Listener
+from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.message import Headers, Request, Response, parse
 from b2bua.sip.tokens import Tokens
 from b2bua.transaction.timers import Timers
@@ -141,6 +141,13 @@ class Reception:
     def ack(self, ack: Request) -> None:
         """An ACK for a 2xx."""
         self.acks.append(ack)
+
+    def closed(self, connection: Connection) -> None:
+        """Nobody is registered."""
+
+    def keeps(self, connection: Connection) -> bool:
+        """Nobody is registered."""
+        return False
 
 
 class User:

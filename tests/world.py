@@ -220,6 +220,8 @@ class World:
         )
         if self.hall.registrar is not None:
             self.hall.registrar.begin()
+        if self.hall.inside is not None:
+            self.hall.inside.begin()
         self.connections = Connections(reactor, self.switchboard, Contexts())
         self.switchboard.connections = self.connections
         self.sockets = {each.name: Socket(self, each) for each in configuration.listeners if each.transport == "udp"}

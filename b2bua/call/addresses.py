@@ -73,6 +73,8 @@ class Addresses:
 
     def next(self, status: int = 480, reason: str = "no next hop") -> None:
         """Try the next address; `status` and `reason` tell how the one before it ended."""
+        if status == 503 and self._binding is not None and self._located:
+            status, reason = 430, f"the way by which it registered has failed: {reason}"  # RFC 5626 11.5
         self._last = status, reason
         try:
             self._next()

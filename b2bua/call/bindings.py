@@ -114,7 +114,7 @@ class Bindings:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._by_aor: dict[str, list[Binding]] = {}
         self._by_instance: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, list[Binding]] = {}
@@ -192,7 +192,7 @@ class Bindings:
                 self._by_gruu.setdefault(gruu, []).append(binding)
         if contact != binding.contact:
             if not binding.reg_id:
-                self._store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
+                self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
             binding.contact = contact
         if flow.connection is not binding.flow.connection:
             self._leave_connection(binding)
@@ -222,7 +222,7 @@ class Bindings:
         _leave(self._by_instance, binding.instance, binding)
         _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
-        self._store.drop(KIND, f"{binding.aor} {binding.key}")
+        self.store.drop(KIND, f"{binding.aor} {binding.key}")
         for told in self.gone:
             told(binding, why)
 
@@ -247,10 +247,10 @@ class Bindings:
 
     def secret(self, name: str, fresh: bytes) -> bytes:
         """Octets that stay the same from one start to the next: `fresh` ones the first time."""
-        for key, value in self._store.load(SECRET):
+        for key, value in self.store.load(SECRET):
             if key == name and len(value) == len(fresh):
                 return value
-        self._store.put(SECRET, name, fresh)
+        self.store.put(SECRET, name, fresh)
         return fresh
 
     def load(self, listeners: Sequence[Listener], now: float) -> int:
@@ -260,10 +260,10 @@ class Bindings:
         a listener that is there no more is dropped.
         """
         by_name = {listener.name: listener for listener in listeners}
-        for key, value in list(self._store.load(KIND)):
+        for key, value in list(self.store.load(KIND)):
             binding = _restored(value, by_name)
             if binding is None or binding.expires <= now:
-                self._store.drop(KIND, key)
+                self.store.drop(KIND, key)
             else:
                 self._enter(binding)
         return self._count
@@ -275,7 +275,7 @@ class Bindings:
             binding.call_id, binding.cseq, binding.path, binding.instance, binding.reg_id, binding.gruu,
             binding.features, binding.user_agent, binding.since, binding.heard, binding.direct,
         )  # fmt: skip
-        self._store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
+        self.store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
 
     # The indexes
 

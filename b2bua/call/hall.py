@@ -13,9 +13,11 @@ from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
 from b2bua.call.foreign import beware
+from b2bua.call.homes import Home, behind_nat, natted
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
 from b2bua.call.lookup import Lookup, registered_way
+from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.own_invite import OwnCall
 from b2bua.call.passing import Passing
@@ -34,10 +36,10 @@ from b2bua.policy.authentication import Authentication
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
-from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
+from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.listener import Flow, Listener
+from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.tokens import BRANCH_LENGTH, LoopKey
 from b2bua.sip.uri import Uri
@@ -45,6 +47,8 @@ from b2bua.transaction.transaction import ServerTransaction
 
 # These belong into a dialog that we know, or (REGISTER) are not bridged.
 _OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
+
+ALIAS = "a registered phone"  # what stands for the rule, where none was asked
 
 Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
 
@@ -95,6 +99,7 @@ class Hall:
         self.admission = limited if limited else None
         self.registrar: Registrar | None = None  # who answers REGISTER
         self.lookup: Lookup | None = None  # who knows whom "lookup" means
+        self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
         self.draining = False
         self._proving: Proving | None = None
         self._zones = zones
@@ -102,6 +107,7 @@ class Hall:
         self._rules = rules
         self._script = script
         self._unsolicited = tuple(rule for rule in rules if rule.asks_for("NOTIFY"))
+        self._inwards = tuple(rule for rule in rules if rule.asks_for("REGISTER"))
 
     def ask_for_credentials(self, authentication: Authentication) -> None:
         """From now on the zones that say so ask for a password."""
@@ -123,6 +129,15 @@ class Hall:
         if side is not None:
             side.call.ack(side, ack)
 
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone: nobody is reached by it any more."""
+        if self.registrar is not None:
+            self.registrar.bindings.closed(connection)
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether somebody is registered by a connection."""
+        return self.registrar is not None and bool(self.registrar.bindings.on(connection))
+
     def _in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         side = self.book.find(request)
@@ -137,12 +152,14 @@ class Hall:
             side.leg.source = transaction.flow
             if side.leg.flow is not None and side.leg.flow.fixed:
                 side.leg.flow = registered_way(transaction.flow)  # where a phone behind NAT was heard last
+                if isinstance(side.leg.home, Home):
+                    side.leg.home.since = self.wire.now()
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         method = request.method
-        if method == "REGISTER" and self.registrar is not None:
+        if method == "REGISTER" and self.registrar is not None and not self._wanted(transaction):
             self.registrar.request(transaction)
         elif self.draining:
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
@@ -171,15 +188,22 @@ class Hall:
             self._begin(transaction)
 
     def _wanted(self, transaction: ServerTransaction) -> bool:
-        """Whether a NOTIFY that nobody asked for is let in: 481 (RFC 6665 4.1.3), unless a rule names the method.
+        """Whether a NOTIFY that nobody asked for, or a REGISTER, is let in: where a rule names the method.
 
-        Old PBXs and voice mail systems tell of waiting messages so.
+        Else the NOTIFY is answered 481 (RFC 6665 4.1.3). Old PBXs and voice mail systems tell of waiting messages so,
+        registrars also to the alias of a phone.
         """
-        return transaction.method == "NOTIFY" and isinstance(
-            decide(self._unsolicited, transaction.request, transaction.flow), Go
-        )
+        method, request, flow = transaction.method, transaction.request, transaction.flow
+        if method == "NOTIFY":
+            if self.inside is not None and self.inside.called(request, flow):
+                return True
+            return isinstance(decide(self._unsolicited, request, flow), Go)
+        return method == "REGISTER" and self.inside is not None and isinstance(decide(self._inwards, request, flow), Go)
 
     def _begin(self, transaction: ServerTransaction) -> None:
+        if transaction.method == "REGISTER" and self.inside is not None:
+            self.inside.request(transaction)
+            return
         near = self.near_leg(transaction)
         if transaction.method in SUBSCRIBING:
             self._subscribe(near, transaction)
@@ -195,13 +219,6 @@ class Hall:
         call.note(near, False, "INVITE")
         self._decide(call.setup)
 
-    def near_leg(self, transaction: ServerTransaction) -> Leg:
-        """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
-        near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
-        if self.lookup is not None and self.lookup.knows(transaction):
-            near.flow = registered_way(transaction.flow)
-        return near
-
     def _subscribe(self, near: Leg, transaction: ServerTransaction) -> None:
         """A subscription stays as long as its peers like, without a word: there is only room for so many."""
         if 0 < self.limits.subscriptions <= len(self.book.subscriptions):
@@ -214,7 +231,10 @@ class Hall:
     # Policy
 
     def _decide(self, entrant: Entrant) -> None:
-        """The script first, then the rules."""
+        """The script first, then the rules; but whoever calls a phone's alias is let through to it."""
+        if self.inside is not None and self.inside.called(entrant.server.request, entrant.server.flow):
+            self._go(entrant, Go((REGISTERED,), rule=ALIAS))
+            return
         if self._script is None:
             self._decided(entrant, None)
             return
@@ -402,6 +422,17 @@ class Hall:
             granted, body = self.across(far, near, Response(status, "", response.headers))
         return near.response(request, status, granted, body)
 
+    def near_leg(self, transaction: ServerTransaction) -> Leg:
+        """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
+        request, flow = transaction.request, transaction.flow
+        near = Leg.of_request(request, flow, self.wire.tokens)
+        if natted(request, flow, near):
+            near.home = behind_nat
+        known = self.inside or self.registrar
+        if known is not None and (binding := known.binding_of(transaction)) is not None:
+            near.flow, near.home = registered_way(flow), Home(known.bindings, binding, self.wire.now())
+        return near
+
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:
         """A leg for a request that is sent on to a target."""
         if self._counts:
@@ -409,8 +440,13 @@ class Hall:
         if attempt.binding is not None:
             leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
             leg.bind(attempt.flow, attempt.binding.path)
+            if self.registrar is not None:
+                leg.home = Home(self.registrar.bindings, attempt.binding, self.wire.now())
             return leg
-        return self.leg_to(request, attempt.uri, attempt.flow.listener)
+        leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
+        if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):
+            leg.bind(attempt.flow, routes)
+        return leg
 
     def leg_to(self, request: Request, hop: Uri, listener: Listener, binding: Binding | None = None) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
@@ -419,6 +455,8 @@ class Hall:
         if binding is not None and self.lookup is not None and self.lookup.name:
             shown = Uri("sip", "", self.lookup.name)
         local, remote = caller(request, listener, zone), callee(request, shown, zone)
+        if binding is not None and self.inside is not None:
+            remote = self.inside.named(request, remote)
         leg = Leg.to_peer(listener, local, remote, uri, self.wire.tokens)
         if request.method == "INVITE" and (
             "Session-Expires" in request.headers or "Require" in request.headers or self.limits.session_expires

@@ -44,14 +44,14 @@ class Lookup:
         """The address of record that a URI of ours stands for."""
         return aor_of(uri, self.name)
 
-    def knows(self, transaction: ServerTransaction) -> bool:
-        """Whether a request comes from a phone of its From's user, by the way by which that is registered."""
+    def binding_of(self, transaction: ServerTransaction) -> Binding | None:
+        """The phone of its From's user that sent a request, by the way by which it is registered; None for others."""
         source, uri = transaction.flow, transaction.request.from_.uri
         for binding in self.bindings.of(self.aor(uri)) if self.is_ours(uri) else ():
             flow = binding.flow
             if (flow.host, flow.port, flow.connection) == (source.host, source.port, source.connection):
-                return flow.listener is source.listener and not binding.direct
-        return False
+                return binding if flow.listener is source.listener and not binding.direct else None
+        return None
 
     def targets(self, request: Request) -> tuple[list[Hop], int, str]:
         """Who is registered as the user of the Request-URI, the most wished for first.
@@ -86,5 +86,7 @@ def registered_way(source: Flow) -> Flow:
 
 
 def registered(hall: Hall, request: Request) -> tuple[list[Hop], int, str]:
-    """`Lookup.targets`, also where there is no registrar."""
+    """`Lookup.targets`, also where there is no registrar; a phone's alias leads to that phone."""
+    if hall.inside is not None and (passage := hall.inside.passages.of_alias(request.uri.user)) is not None:
+        return hall.inside.phones(passage)
     return hall.lookup.targets(request) if hall.lookup is not None else ([], 404, "there is no registrar")

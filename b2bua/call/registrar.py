@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 OPTIONS = frozenset({"path", "outbound", "gruu"})
-FLOW_TIMER = "120"  # seconds within which a phone on a stream should let hear of itself (RFC 5626 4.4.1)
+FLOW_TIMER = 120  # seconds within which a phone on a stream should let hear of itself (RFC 5626 4.4.1)
+LATE = 30  # more, after which it is gone
 MAX_AGENT = 100  # characters of User-Agent that are kept
 MAX_PATH = 8  # proxies between a phone and us
 TICK = 1.0  # seconds from one look at what has expired to the next
@@ -39,7 +40,11 @@ class Terms:
     `domains` are what the registrar is called besides our listeners' own names; the first one is what it calls itself.
     `zones`: where phones may register, all where it is empty. `max_bindings`: of one address of record; `max_users`:
     addresses of record that may have bindings. `foreign_contacts`: a Contact with a public address that is not the
-    source's is taken, and called there; else it is refused.
+    source's is taken, and called there; else it is refused. `nat_ping`: how often phones behind a NAT are asked whether
+    they are there, 0 for never.
+
+    Of phones that register with somebody inside: `throttle` is how seldom the inside hears of each, 0 for whenever the
+    phone registers; `phone_expires` for how long they are registered with us, however long they ask for.
     """
 
     domains: tuple[str, ...] = ()
@@ -50,6 +55,9 @@ class Terms:
     max_bindings: int = 10
     max_users: int = 100_000
     foreign_contacts: bool = False
+    nat_ping: float = 30.0
+    throttle: int = 600
+    phone_expires: int = 60
 
 
 class Refused(Exception):
@@ -89,19 +97,35 @@ class Registrar(Lookup):
 
     def request(self, transaction: ServerTransaction) -> None:
         """Answer a REGISTER. Malformed says what is wrong with it."""
-        request, flow = transaction.request, transaction.flow
         try:
             headers = self._judged(transaction)
         except Refused as no:
-            self.refused += 1
-            self.hall.journal.refused(request, flow, no.status, no.reason)
-            answer = reply(request, no.status, self.hall.wire.tokens.word(), no.reason, no.more)
+            self._refuse(transaction, no)
         else:
-            answer = reply(request, 200, self.hall.wire.tokens.word(), more=headers)
+            answer = reply(transaction.request, 200, self.hall.wire.tokens.word(), more=headers)
+            self.hall.wire.respond(transaction, answer)
+
+    def _refuse(self, transaction: ServerTransaction, no: Refused) -> None:
+        self.refused += 1
+        self.hall.journal.refused(transaction.request, transaction.flow, no.status, no.reason)
+        answer = reply(transaction.request, no.status, self.hall.wire.tokens.word(), no.reason, no.more)
         self.hall.wire.respond(transaction, answer)
 
     def _judged(self, transaction: ServerTransaction) -> Headers:
         """The steps of RFC 3261 10.3; the headers of the 200."""
+        request, terms = transaction.request, self.terms
+        aor = self._aor_of(transaction)
+        asked = contacts(request, terms.max_bindings)
+        path = self._path(request) if asked else ()
+        now = self.hall.wire.now()
+        if asked is None:
+            self._remove_all(request, aor)
+        elif asked:
+            self._register(transaction, aor, self._planned(request, aor, asked), path, now)
+        return self._answer(request, aor, bool(asked), path, now)
+
+    def _aor_of(self, transaction: ServerTransaction) -> str:
+        """The address of record that somebody may register."""
         request, terms = transaction.request, self.terms
         if terms.zones and transaction.flow.listener.zone not in terms.zones:
             raise Refused(403, "Nobody registers from here")
@@ -114,14 +138,7 @@ class Registrar(Lookup):
             raise Refused(404, "No user")
         if transaction.proved and transaction.proved != aor_of(to, ""):
             raise Refused(403, "Another user's address of record")  # 3 and 4
-        asked = contacts(request, terms.max_bindings)
-        path = self._path(request) if asked else ()
-        now = self.hall.wire.now()
-        if asked is None:
-            self._remove_all(request, aor)
-        elif asked:
-            self._register(transaction, aor, self._planned(request, aor, asked), path, now)
-        return self._answer(request, aor, bool(asked), path, now)
+        return aor
 
     def _check_options(self, request: Request) -> None:
         if "Require" in request.headers:
@@ -263,8 +280,11 @@ class Registrar(Lookup):
             headers["Path"] = list(path)
         if changed and any(each.reg_id and each.call_id == request.call_id for each in known):
             headers["Require"] = ["outbound"]  # RFC 5626 6
-            if any(each.flow.connection is not None for each in known):
-                headers["Flow-Timer"] = [FLOW_TIMER]
+            streams = [each.flow.connection for each in known if each.reg_id and each.call_id == request.call_id]
+            for connection in streams:
+                if connection is not None:
+                    headers["Flow-Timer"] = [str(FLOW_TIMER)]
+                    connection.expect(FLOW_TIMER + LATE)
         return headers
 
     def _written(self, request: Request, binding: Binding, now: float, named: bool) -> str:

@@ -21,6 +21,8 @@ Lost = Callable[[int, str], None]
 def flow_of(leg: Leg) -> Flow | None:
     """The way, where nobody must be asked for it."""
     flow, source = leg.flow, leg.source
+    if leg.home is not None and leg.router is None and (newest := leg.home(leg)) is not None:
+        return newest
     if flow is not None and (flow.connection is None or flow.connection.alive):
         return flow
     if source is not None and _still_connected(source, leg.next_hop):

@@ -22,6 +22,9 @@ Interval = Annotated[int, Meta(ge=1, le=_YEAR, description="must be whole second
 Bindings = Annotated[int, Meta(ge=1, le=1000, description="must be a whole number, from 1 to 1000")]
 Users = Annotated[int, Meta(ge=1, le=10_000_000, description="must be a whole number, from 1 to 10,000,000")]
 
+Pause = Annotated[float, Meta(ge=0, le=3600, description="must be seconds, up to an hour; 0 for never")]
+Throttle = Annotated[int, Meta(ge=0, le=86_400, description="must be whole seconds, up to a day; 0 for none")]
+
 
 class RegistrarEntry(Section, frozen=True):
     """[registrar]."""
@@ -34,6 +37,9 @@ class RegistrarEntry(Section, frozen=True):
     max_bindings: Bindings = _TERMS.max_bindings
     max_users: Users = _TERMS.max_users
     foreign_contacts: Flag = _TERMS.foreign_contacts
+    nat_ping: Pause = _TERMS.nat_ping
+    throttle: Throttle = _TERMS.throttle
+    phone_expires: Interval = _TERMS.phone_expires
     store: Text = DEFAULT_STORE
 
 
@@ -62,6 +68,9 @@ def read_registrar(reading: Reading, sockets: Sockets) -> tuple[Terms | None, st
         value.max_bindings,
         value.max_users,
         value.foreign_contacts,
+        value.nat_ping,
+        value.throttle,
+        value.phone_expires,
     )
     return terms, _store(reading, value.store)
 

@@ -6,7 +6,7 @@ side sent comes in as `granted` headers, already judged by the hiding table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
 
@@ -50,13 +50,13 @@ class Leg:
     one. `flow` is the way to the next hop, None until it is known or after that changed. `order` and `timer` are there
     once the peer's reliable responses (RFC 3262) or a session timer (RFC 4028) are; `options` are tags of our own that
     its first INVITE says in Supported. `offering`: the peer's offer, in UPDATE or PRACK, has no answer yet; `updating`:
-    its UPDATE has none.
+    its UPDATE has none. `home`, where there is one, knows better than the Contact how the peer is reached by now.
     """
 
     __slots__ = (
         "listener", "flow", "call_id", "local_tag", "remote_tag", "local", "remote", "local_cseq", "remote_cseq",
         "route_set", "router", "remote_target", "secure", "contact", "standing", "sdp", "source", "accepting",
-        "order", "timer", "options", "offering", "updating", "barred", "foreign", "names", "named",
+        "order", "timer", "options", "offering", "updating", "barred", "foreign", "names", "named", "home",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +87,7 @@ class Leg:
         self.timer: SessionTimer | None = None
         self.options: tuple[str, ...] = ()
         self.offering = self.updating = False
+        self.home: Callable[[Leg], Flow | None] | None = None
         self.barred = False  # nobody may transfer this call (RFC 3515), nor is told that one could
 
     @classmethod
@@ -119,6 +120,7 @@ class Leg:
         leg.local_cseq = self.local_cseq
         leg.contact = self.contact
         leg.barred = self.barred
+        leg.home = self.home
         leg.foreign = self.foreign
         leg.sdp = copy(self.sdp)
         leg.options = self.options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from b2bua.sip.listener import Flow
+from b2bua.sip.listener import Connection, Flow
 from b2bua.sip.message import Request
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -17,6 +17,12 @@ class Guests(Protocol):
 
     def ack(self, ack: Request) -> None:
         """An ACK for a 2xx."""
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone, or could not be made."""
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether somebody is to be reached by a connection, though nothing is said on it."""
 
 
 class Datagrams(Protocol):

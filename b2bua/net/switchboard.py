@@ -20,6 +20,7 @@ from b2bua.net.connections import Connections
 from b2bua.net.leak_guard import LeakGuard
 from b2bua.net.locating import Locating
 from b2bua.net.resolver import Resolver
+from b2bua.net.stun import BEYOND, answer
 from b2bua.net.transports.stream import Stream
 from b2bua.net.way_back import named_by_via, way_back
 from b2bua.net.wheel import Wheel
@@ -93,6 +94,7 @@ class Switchboard:
         self.sources: Sources | None = None
         self.guard: LeakGuard | None = None  # where there are several zones
         self.dropped = 0  # responses that answered nothing of ours
+        self.strange = 0  # datagrams that begin like STUN, and are no question that we answer
         self.product = ""  # what we say we are, in User-Agent and Server; empty: nothing
         self._interfaces = interfaces
         self._kernel = kernel
@@ -114,6 +116,9 @@ class Switchboard:
         """One datagram, or one message of a stream."""
         if len(data) <= KEEP_ALIVE:
             return
+        if data[0] < BEYOND and flow.connection is None:
+            self._keep_alive(data, flow)
+            return
         if self.trace is not None:
             self.trace.message(flow, False, data)
         try:
@@ -128,6 +133,14 @@ class Switchboard:
                 self._response(message, flow)
         except Exception:  # noqa: BLE001 - our own fault must cost one message, never the process
             self.log.failure("a message from {flow} could not be taken", flow=flow)
+
+    def _keep_alive(self, data: bytes, flow: Flow) -> None:
+        """A STUN Binding request keeps a NAT open (RFC 5626 4.4.2)."""
+        said, socket = answer(data, flow.host, flow.port), self.sockets.get(flow.listener.name)
+        if said is None or socket is None:
+            self.strange += 1
+        else:
+            socket.send(said, flow.host, flow.port)
 
     def _request(self, request: Request, flow: Flow) -> None:
         try:
@@ -416,12 +429,18 @@ class Switchboard:
         """A stream is gone, or could not be made: what waited on it has failed, or goes back to UDP."""
         if self.connections is not None:
             self.connections.forget(stream)
+        if self.hall is not None:
+            self.hall.closed(stream)
         waiting, stream.clients = stream.clients, set()
         for transaction in waiting:
             if transaction.fallback is not None and transaction.state in (State.CALLING, State.HELD, State.TRYING):
                 self._fall_back(transaction, transaction.fallback)
             else:
                 self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    def keeps(self, stream: Stream) -> bool:
+        """Whether a stream on which nothing is said is of use all the same."""
+        return bool(stream.clients) or (self.hall is not None and self.hall.keeps(stream))
 
     def _fall_back(self, transaction: ClientTransaction, flow: Flow) -> None:
         """TCP was refused: by UDP after all, long as it is (RFC 3261 18.1.1)."""

@@ -296,6 +296,7 @@ class Commands:
             ("transactions", f"{transactions[True]} client, {transactions[False]} server"),
             ("streams", streams),
             ("dropped responses", f"{self._board.dropped} that answered nothing of ours"),
+            ("strange datagrams", f"{self._board.strange} that begin like STUN and are no question"),
             ("timers", len(self._board.wheel)),
             ("remembered routes", len(routes) if routes is not None else "the kernel cannot be asked"),
             ("memory", f"{_resident() / 1e6:.1f} MB resident, {usage.ru_maxrss * 1024 / 1e6:.1f} MB at most"),

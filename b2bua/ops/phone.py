@@ -222,7 +222,7 @@ class Phone:
             self.asked(dialog, request)
 
     def _new(self, request: Request, flow: Flow) -> Dialog:
-        contact = request.contact
+        contact = request.contact if request.method != "REGISTER" else None  # there it may be several
         target = contact.uri if contact is not None else request.from_.uri
         remote = _TAG.sub("", request.headers["From"][0])
         dialog = Dialog(self, flow, request.call_id, remote, target, request.from_.tag)

@@ -170,6 +170,10 @@ class _Line(Generic[P]):
         if self._connections is not None:
             self._connections.forget(stream)
 
+    def keeps(self, stream: Stream) -> bool:
+        """What waits for an answer is of use."""
+        return bool(stream.clients)
+
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` later."""
         self._wheel.after(seconds, action)

@@ -88,6 +88,9 @@ class Connection:
         """Whether anything written can still arrive."""
         raise NotImplementedError
 
+    def expect(self, seconds: float) -> None:
+        """The peer has promised to let hear of itself as often as that; else it is gone (RFC 5626 6)."""
+
 
 class Flow:
     """The way a message took or is to take: our listener, the far address, and a stream's connection if there is one.

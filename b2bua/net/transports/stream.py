@@ -28,6 +28,7 @@ PONG_TIME = 10.0  # seconds; a ping without its pong by then is a failed flow (R
 WHOLE_MESSAGE = 32.0  # seconds from a message's first octet to its last; also for a goodbye
 FIRST_MESSAGE = 60.0  # seconds that a peer has for it on a connection that it made
 IDLE = 900.0  # seconds without a message and without a write
+SILENCE = 60  # seconds of silence after which TCP asks whether the peer is there, and as often as a NAT wants
 USER_TIMEOUT = 32000  # milliseconds that what was sent may stay unacknowledged by TCP (RFC 5482)
 
 
@@ -42,6 +43,9 @@ class Owner(Interface):
 
     def closed(self, stream: Stream, reason: str) -> None:
         """The stream is gone, or never came to be."""
+
+    def keeps(self, stream: Stream) -> bool:
+        """Whether a stream on which nothing is said is of use all the same."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` later."""
@@ -68,6 +72,8 @@ class Stream(Protocol, Connection):
         self._gone = False
         self._age = 0.0  # seconds since it came, or began to close, as `passed` counts them
         self._idle = 0.0
+        self._silent = 0.0  # seconds without an octet of the peer's
+        self._promised = 0.0  # so many there will not be; 0 where the peer has promised nothing
         self._met = outbound  # a whole message came, or the peer is one of our choice
         self._since = 0  # counts messages, to tell whether one is still the same
         self._watched = -1  # which of them has a deadline
@@ -122,6 +128,7 @@ class Stream(Protocol, Connection):
 
     def dataReceived(self, data: bytes) -> None:
         framer = self._framer
+        self._silent = 0.0
         if framer.fault is not None:
             return  # said once; it is closing
         pieces = framer.feed(data)
@@ -158,6 +165,10 @@ class Stream(Protocol, Connection):
         if self.outbound and not begun:
             self._owner.after(0.8 * self._keep, self._ping)  # RFC 5626 4.4: up to a fifth sooner
 
+    def expect(self, seconds: float) -> None:
+        """The peer has promised to let hear of itself as often as that; else it is gone (RFC 5626 6)."""
+        self._promised = seconds
+
     def _ping(self) -> None:
         if not self._gone:
             self._unanswered = True
@@ -185,10 +196,13 @@ class Stream(Protocol, Connection):
         """So much time has passed: a stream of no use ends, and one that should have closed is gone."""
         self._age += seconds
         self._idle += seconds
+        self._silent += seconds
         if self._closing:
             if self._age > WHOLE_MESSAGE:
                 self.abort("the peer does not let it close")
-        elif (self._idle > IDLE and not self.clients) or (self._age > FIRST_MESSAGE and not self._met):
+        elif 0 < self._promised < self._silent:
+            self.abort("no keep-alive in time")
+        elif (self._idle > IDLE and not self._owner.keeps(self)) or (self._age > FIRST_MESSAGE and not self._met):
             self.close()
 
     def abort(self, why: str) -> None:
@@ -224,7 +238,11 @@ class Stream(Protocol, Connection):
 
 
 def _limit_silence(transport: Any) -> None:
-    """A peer that vanished is noticed when what was sent is not acknowledged, not after TCP's quarter of an hour."""
+    """A peer that vanished is noticed when what was sent is not acknowledged, not after TCP's quarter of an hour.
+
+    So is one that is asked nothing, such as a phone that waits for calls: TCP asks it, not after two hours.
+    """
     wire = getattr(transport, "socket", None)  # TCP's, also under TLS
     if wire is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)

@@ -1,0 +1,303 @@
+"""Pass-through registration (S54): phones register with a registrar inside, and neither side sees the other.
+
+The inside knows a phone by an alias of ours at the listener that it is sent from, always the same one for a phone. Its
+calls to the alias find the phone by the binding, as every call to a registered phone does. Why did this REGISTER not go
+inside? `MidRegistrar._fresh`. What does the inside know of a phone? `Passage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from b2bua.call.addresses import Hop
+from b2bua.call.bindings import Binding, Bindings
+from b2bua.call.homes import same_way
+from b2bua.call.hunt import Outcome
+from b2bua.call.inward import NOT_ACROSS, Inward, Wish
+from b2bua.call.passages import SECRET, Passage, Passages, key_of
+from b2bua.call.registrar import Plan, Refused, Registrar, Terms
+from b2bua.call.removal import Removal
+from b2bua.dialog.leg import Leg
+from b2bua.dialog.reply import reply
+from b2bua.sip.address import parse_address
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.listener import Flow, Listener
+from b2bua.sip.message import Headers, Request, Response
+from b2bua.sip.registration import Asked, aor_of, contacts
+from b2bua.sip.uri import Uri
+from b2bua.transaction.transaction import ServerTransaction
+
+if TYPE_CHECKING:
+    from b2bua.call.hall import Hall
+
+AHEAD = 2  # of a phone's refreshes there is time for so many, before what the inside granted is over
+LONGEST = 604_800  # seconds that the inside may make us ask for by 423
+RESTORED = 2.0  # seconds after the start, when what was left behind is taken away inside
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
+
+
+class MidRegistrar(Registrar):
+    """Takes the REGISTERs that a route sends on, and knows whose an alias is."""
+
+    def __init__(self, hall: Hall, bindings: Bindings, terms: Terms) -> None:
+        short = min(terms.phone_expires, terms.max_expires)
+        own = replace(terms, min_expires=min(terms.min_expires, short), default_expires=short, max_expires=short)
+        super().__init__(hall, bindings, own)
+        self.passages = Passages(bindings.store, self._secret())
+        self._least: dict[str, int] = {}  # seconds, by the next hop that asked for them (423)
+        self._cseq = 0
+
+    def _secret(self) -> bytes:
+        tokens = self.hall.wire.tokens
+        fresh = bytes.fromhex("".join([tokens.word() for _ in range(4)]))[:SECRET]
+        return self.bindings.secret("aliases", fresh)
+
+    def begin(self) -> None:
+        """Enter what the store has kept, after the bindings."""
+        self.passages.load([(each.aor, each) for each in self.bindings], self.hall.wire.now())
+        self._cseq = self.passages.highest_cseq
+        if self.passages.orphans:
+            self.hall.wire.after(RESTORED, self._clear)
+
+    def is_ours(self, uri: Uri) -> bool:
+        """The registrar inside says which domains it has."""
+        return uri.is_sip
+
+    def aor(self, uri: Uri) -> str:
+        """Where the domain is none of ours it counts: the registrar inside may have several."""
+        return super().aor(uri) if super().is_ours(uri) else aor_of(uri, uri.host.lower())
+
+    # REGISTER
+
+    def request(self, transaction: ServerTransaction) -> None:
+        """Answer a REGISTER, or have it sent inside. Malformed says what is wrong with it."""
+        try:
+            wish = self._wish(transaction)
+            if self._fresh(wish):
+                self._answered(wish, self._changed(wish))
+                return
+        except Refused as no:
+            self._refuse(transaction, no)
+            return
+        near = self.hall.near_leg(transaction)
+        self.hall.ask(Inward(self, near, wish))
+
+    def _wish(self, transaction: ServerTransaction) -> Wish:
+        request = transaction.request
+        aor = self._aor_of(transaction)
+        asked = contacts(request, self.terms.max_bindings)
+        path = self._path(request) if asked else ()
+        plans = self._plans(request, aor, asked)
+        for plan in plans:
+            self._way(request, transaction.flow, plan, path)
+        return Wish(transaction, aor, asked, plans, path)
+
+    def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
+        if asked is not None:
+            return self._planned(request, aor, asked)
+        known = self.bindings.of(aor)
+        for binding in known:
+            self._check_order(request, binding)
+        return [Plan(each, _of_binding(each), 0) for each in known]
+
+    def _fresh(self, wish: Wish) -> bool:
+        """Whether the inside needs not hear of it: the same phone by the same way, and it was told not long ago.
+
+        From another port or connection it may be somebody else: then the inside asks for the password.
+        """
+        if not wish.asked:
+            return False
+        flow, now = wish.transaction.flow, self.hall.wire.now()
+        for plan in wish.plans:
+            known = plan.known
+            passage = self.passages.of(wish.aor, plan.asked)
+            if known is None or not plan.seconds or passage is None or passage.fresh <= now:
+                return False
+            if known.contact != plan.asked.contact or known.call_id != wish.transaction.request.call_id:
+                return False
+            if not same_way(known.flow, flow) or passage.until <= now + plan.seconds:
+                return False
+        return True
+
+    def _changed(self, wish: Wish) -> Headers:
+        """Do as the phone asks; the headers of its 200."""
+        request, now = wish.transaction.request, self.hall.wire.now()
+        if wish.asked is None:
+            for plan in wish.plans:
+                if plan.known is not None:
+                    self.bindings.remove(plan.known, "unregistered")
+        elif wish.plans:
+            self._register(wish.transaction, wish.aor, wish.plans, wish.path, now)
+        headers = self._answer(request, wish.aor, bool(wish.plans), wish.path, now)
+        listener = wish.transaction.flow.listener
+        routes = [passage for plan in wish.plans if (passage := self.passages.of(wish.aor, plan.asked)) is not None]
+        if any(passage.service_route for passage in routes):
+            headers["Service-Route"] = [_service_route(listener)]
+        return headers
+
+    def _answered(self, wish: Wish, headers: Headers) -> None:
+        request = wish.transaction.request
+        self.hall.wire.respond(wish.transaction, reply(request, 200, self.hall.wire.tokens.word(), more=headers))
+
+    # Inside
+
+    def dressed(self, far: Leg, wish: Wish, seconds: Sequence[int]) -> list[str]:
+        """Make a leg the inside's for this phone, and say its aliases, as Contacts for so many seconds each."""
+        first = self.passages.words(wish.aor, wish.plans[0].asked if wish.plans else None)
+        far.call_id = first.call_id
+        far.local_cseq = self.next_cseq() - 1
+        listener = far.listener
+        return [
+            contact(listener, self.passages.words(wish.aor, plan.asked).alias, each, plan.asked.q)
+            for plan, each in zip(wish.plans, seconds, strict=True)
+        ]
+
+    def next_cseq(self) -> int:
+        """The next CSeq towards the inside: it goes up through restarts too, as the clock does (RFC 3261 10.2)."""
+        self._cseq = max(self._cseq + 1, int(self.hall.wire.now())) & 0x7FFFFFFF
+        return self._cseq
+
+    def seconds(self, wish: Wish, hop: str) -> list[int]:
+        """For how long each Contact is registered inside, if it is for us to say."""
+        least = max(self._least.get(hop, 0), self.terms.throttle * 2)
+        return [max(plan.seconds, least) if plan.seconds else 0 for plan in wish.plans]
+
+    def too_brief(self, hop: str, response: Response) -> bool:
+        """423 (RFC 3261 21.4.17): learn what the inside wants; whether that is news."""
+        text = response.first("Min-Expires")
+        least = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not self._least.get(hop, 0) < least <= LONGEST:
+            return False
+        if len(self._least) >= 1000:
+            self._least.clear()
+        self._least[hop] = least
+        return True
+
+    def accepted(self, inward: Inward, outcome: Outcome) -> None:
+        """The inside has agreed: the phone is registered, as far as it lasts."""
+        response, wish, hall = outcome.response, inward.wish, self.hall
+        assert response is not None and outcome.far is not None, "it is an answer"
+        request = wish.transaction.request
+        try:
+            plans = self._plans(request, wish.aor, wish.asked)
+            wish = wish._replace(plans=self._noted(wish._replace(plans=plans), response, outcome.far, inward.hop))
+            headers = self._changed(wish)
+        except Refused as no:
+            self._refuse(wish.transaction, no)
+            return
+        crossed = hall.crossed(outcome.far, inward.near, request, response)
+        for name in NOT_ACROSS:
+            crossed.headers.pop(name, None)
+        crossed.headers.update(headers)
+        hall.wire.respond(wish.transaction, crossed)
+
+    def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> list[Plan]:
+        """Remember what the inside granted; the plans, none longer than that."""
+        now, request = self.hall.wire.now(), wish.transaction.request
+        granted = _granted(response)
+        credentials: Headers = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
+        plans = []
+        for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
+            words = self.passages.words(wish.aor, plan.asked)
+            if not plan.seconds:
+                self.passages.drop(wish.aor, plan.asked)  # the inside knows
+                plans.append(plan)
+                continue
+            lasts = granted.get(words.alias, granted.get("", asked))
+            plan = plan._replace(seconds=min(plan.seconds, max(lasts, 1)))
+            spare = max(0, lasts - AHEAD * plan.seconds)
+            passage = Passage(wish.aor, key_of(plan.asked), words.alias, words.call_id)
+            passage.zone, passage.hop, passage.send_from = far.listener.zone, hop, far.listener.name
+            passage.local, passage.remote = far.local, far.remote
+            passage.until, passage.fresh, passage.cseq = (
+                now + lasts,
+                now + min(self.terms.throttle, spare),
+                far.local_cseq,
+            )
+            passage.service_route = tuple(response.values("Service-Route"))
+            passage.credentials = credentials
+            self.passages.enter(passage)
+            plans.append(plan)
+        return plans
+
+    # The inside's calls
+
+    def called(self, request: Request, flow: Flow) -> Passage | None:
+        """Whose alias a request from the inside is for."""
+        passage = self.passages.of_alias(request.uri.user)
+        if passage is None or passage.zone != flow.listener.zone or not self.hall.is_me(request.uri):
+            return None
+        return passage
+
+    def phones(self, passage: Passage) -> tuple[list[Hop], int, str]:
+        """Where an alias leads to: the phone's newest way, and what to say where it has none."""
+        now = self.hall.wire.now()
+        found = [each for each in self.bindings.of(passage.aor) if key_of(each) == passage.key and each.expires > now]
+        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)
+        return [Hop(each.uri, 0, each) for each in found[:1]], 480, "the phone is registered no more"
+
+    def named(self, request: Request, remote: str) -> str:
+        """Whom an alias in To stands for: what else is there is said as it is."""
+        to = request.to.uri
+        passage = self.passages.of_alias(to.user)
+        return remote if passage is None else remote.replace(f":{to.user}@", f":{passage.user}@")
+
+    def routes(self, request: Request, listener: Listener) -> tuple[str, ...]:
+        """The inside's Service-Route (RFC 3608) for a call of a phone that is registered there."""
+        if not self.passages.routed or request.method == "REGISTER":
+            return ()
+        for binding in self.bindings.of(self.aor(request.from_.uri)):
+            passage = self.passages.of(binding.aor, binding)
+            if passage is not None and passage.service_route and passage.zone == listener.zone:
+                return passage.service_route
+        return ()
+
+    # When a phone is gone
+
+    def _gone(self, binding: Binding, why: str) -> None:
+        """A binding is no more: the inside is told, unless it knows or there is another by the same alias."""
+        passage = self.passages.of(binding.aor, binding)
+        if passage is None or any(key_of(each) == passage.key for each in self.bindings.of(binding.aor)):
+            return
+        self.passages.drop(binding.aor, binding)
+        if passage.until > self.hall.wire.now():
+            Removal(self, passage).start()
+
+    def _clear(self) -> None:
+        for passage in self.passages.take_orphans():
+            Removal(self, passage).start()
+
+
+def _of_binding(binding: Binding) -> Asked:
+    """What a phone would ask for this binding."""
+    return Asked(binding.uri, binding.contact, 0, binding.q, binding.instance, binding.reg_id, "")
+
+
+def contact(listener: Listener, alias: str, seconds: int, q: int) -> str:
+    """An alias as the inside gets it."""
+    return f"{listener.contact(alias)};expires={seconds}{'' if q == 1000 else f';q={q / 1000:g}'}"
+
+
+def _service_route(listener: Listener) -> str:
+    """Ours: what a phone sends comes to us first (RFC 3608 6.2)."""
+    transport = "" if listener.transport == "udp" else f";transport={listener.transport}"
+    return f"<sip:{listener.sent_by}{transport};lr>"
+
+
+def _granted(response: Response) -> dict[str, int]:
+    """The seconds that the inside grants, by alias; under an empty one what it says for all of them."""
+    found: dict[str, int] = {}
+    for value in [*response.headers.get("Expires", ())[:1], *response.values("Contact")]:
+        if value.isascii() and value.isdigit():
+            found[""] = min(int(value[:10]), LONGEST)
+            continue
+        try:
+            address = parse_address(value)
+        except Malformed:
+            continue  # another phone's, which says nothing of ours
+        text = address.params.get("expires") or ""
+        if text.isascii() and text.isdigit() and address.uri.user:
+            found[address.uri.user] = min(int(text[:10]), LONGEST)
+    return found
