@@ -84,6 +84,8 @@ def assemble(
         configuration.script,
         configuration.call,
         groups,
+        configuration.accounts,
+        configuration.registrations,
     )
     switchboard.hall = hall
     if groups:
@@ -163,6 +165,8 @@ class Border(Service):
             )
         self.next_hops.look()
         self.probing.start()
+        if self.hall.enrolments is not None:
+            self.hall.enrolments.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
 
@@ -195,6 +199,8 @@ class Border(Service):
         """End every call with BYE on both sides, wait a little for the answers, and close."""
         super().stopService()
         self.probing.stop()
+        if self.hall.enrolments is not None:
+            self.hall.enrolments.stop()
         self.hall.draining = True
         self.hall.hang_up_all("the bridge is stopping")
         done: Deferred[None] = Deferred()

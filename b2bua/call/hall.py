@@ -11,6 +11,8 @@ from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
 from b2bua.call.book import Book
 from b2bua.call.call import Call
+from b2bua.call.credentials import Bearer
+from b2bua.call.enrolment import Enrolments
 from b2bua.call.foreign import beware
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
@@ -24,8 +26,10 @@ from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
+from b2bua.policy.accounts import Account
 from b2bua.policy.admission import LATER, Admission, Limit
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
+from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, Answer, Go, Reject, Rule, decide
@@ -75,8 +79,11 @@ class Hall:
         script: Script | None,
         limits: Limits,
         groups: Groups,
+        accounts: Sequence[Account] = (),
+        registrations: Sequence[Enrolling] = (),
     ) -> None:
-        self.wire = wire
+        self.bearer = Bearer(wire, journal, accounts) if accounts else None
+        self.wire: Wire = wire if self.bearer is None else self.bearer
         self.journal = journal
         self.book = Book()
         self.ids = Ids(self.book, wire.tokens, wire.now)
@@ -87,6 +94,7 @@ class Hall:
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
         )
         self.admission = limited if limited else None
+        self.enrolments = Enrolments(self, registrations) if registrations else None
         self.draining = False
         self._zones = zones
         self._hidings = hidings
@@ -377,7 +385,12 @@ class Hall:
         """A leg for a request that is sent on to a target."""
         if self._counts:
             self.groups.sent(attempt.uri)
-        return self.leg_to(request, attempt.uri, attempt.flow.listener)
+        if self.bearer is not None:
+            self.bearer.leads(attempt.uri, attempt.flow)
+        leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
+        if self.enrolments is not None:
+            self.enrolments.preload(leg, attempt.uri)
+        return leg
 
     def leg_to(self, request: Request, hop: Uri, listener: Listener) -> Leg:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
