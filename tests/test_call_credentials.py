@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.probing import Probing
 from b2bua.ops.phone import Dialog
 from b2bua.sip.digest import Challenge, Credentials, expected, ha1, parse_credentials
 from b2bua.sip.message import Headers, Request
@@ -80,6 +79,14 @@ class Trunked(SynchronousTestCase):
         (given,) = proofs(request, name)
         self.assertEqual((given.realm, given.username, given.nonce, given.uses), (REALM, USER, nonce, uses))
         self.assertTrue(right(request, given))
+
+    def wait_for(self, method: str, *phones: Party) -> None:
+        """Let time pass until each of them is asked."""
+        for _ in range(4000):
+            if all(any(request.method == method for _, request in phone.open) for phone in phones):
+                return
+            self.world.wait(1)
+        raise AssertionError(f"nobody asks for {method}")
 
     def no_proof(self, *phones: Party) -> None:
         """Nobody of these got credentials."""
