@@ -86,7 +86,7 @@ class Trunked(SynchronousTestCase):
             if all(any(request.method == method for _, request in phone.open) for phone in phones):
                 return
             self.world.wait(1)
-        raise AssertionError(f"nobody asks for {method}")
+        raise AssertionError(f"nobody asks for {method}: {self.world.journal.lines} {self.bob.open}")
 
     def no_proof(self, *phones: Party) -> None:
         """Nobody of these got credentials."""

@@ -148,6 +148,7 @@ class TestRefreshes(Trunked):
 
     def refreshed(self, allow: str) -> Dialog:
         """The call is up, and is refreshed by us; bob asks who we are."""
+        self.alice.headers["Supported"] = ["replaces"]
         timed = {"Session-Expires": ["1800;refresher=uac"], "Require": ["timer"], "Allow": [allow]}
         near = self.call()
         self.bob.says(200, headers=timed)
