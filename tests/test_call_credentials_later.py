@@ -299,17 +299,14 @@ class TestTransfers(Trunked):
 class TestProbes(Trunked):
     """OPTIONS to the members of a group (S7)."""
 
-    configuration = (
-        """
+    configuration = """
 [[group]]
 name = "carriers"
 probe = 30
 send_from = "private"
 alive = [200]
 members = [{uri = "sip:10.0.0.20;transport=udp"}]
-"""
-        + WITH_TRUNK.replace('to = ["sip:10.0.0.20;transport=udp"]', 'to = "group:carriers"')
-    )
+""" + WITH_TRUNK.replace('to = ["sip:10.0.0.20;transport=udp"]', 'to = "group:carriers"')
 
     def test_options(self) -> None:
         """A member that asks who we are is alive only when it has taken it."""

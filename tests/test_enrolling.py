@@ -101,14 +101,24 @@ class TestTimes(SynchronousTestCase):
 
     def test_back_off(self) -> None:
         """RFC 5626 4.5: 30 s doubled to half an hour, of which 50 to 100 %; Retry-After where it is more."""
-        self.assertEqual([back_off(each, 0, lambda n: n - 1) for each in (1, 2, 3, 9, 10**9)], [30, 60, 120, LONGEST, LONGEST])
+        self.assertEqual(
+            [back_off(each, 0, lambda n: n - 1) for each in (1, 2, 3, 9, 10**9)], [30, 60, 120, LONGEST, LONGEST]
+        )
         self.assertEqual([back_off(each, 0, lambda n: 0) for each in (1, 2, 99)], [15, 30, LONGEST / 2])
         self.assertEqual(back_off(1, 3000, lambda n: 0), 3000)
         self.assertEqual(back_off(99, 3, lambda n: 0), LONGEST / 2)
 
     def test_longer(self) -> None:
         """RFC 3261 20.23: only what is more than was asked, and what can be read."""
-        for text, seconds in (("7200", 7200), ("3600", 0), ("60", 0), ("x", 0), ("", 0), (str(MOST + 1), 0), ("9" * 99, 0)):
+        for text, seconds in (
+            ("7200", 7200),
+            ("3600", 0),
+            ("60", 0),
+            ("x", 0),
+            ("", 0),
+            (str(MOST + 1), 0),
+            ("9" * 99, 0),
+        ):
             self.assertEqual(longer(Response(423, "", {"Min-Expires": [text]}), 3600), seconds, text)
         self.assertEqual(longer(Response(423, "", {}), 3600), 0)
 

@@ -39,8 +39,8 @@ class Enrolment:
 
     __slots__ = (
         "enrolling", "state", "since", "until", "due", "last", "failures", "flow", "routes",
-        "_hall", "_leg", "_uri", "_flow", "_expires", "_longer", "_hops", "_send_from", "_kept", "_addresses", "_wait",
-        "_up",
+        "_hall", "_leg", "_uri", "_flow", "_expires", "_longer", "_hops", "_send_from", "_kept", "_asked", "_addresses",
+        "_wait", "_up",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, enrolling: Enrolling) -> None:
@@ -61,6 +61,7 @@ class Enrolment:
         self._hops: deque[Uri] = deque()
         self._send_from = enrolling.send_from
         self._kept = False  # whether the address that answered last is to be asked first
+        self._asked: Flow | None = None  # the same, until the next round
         self._addresses: Addresses | None = None
         self._wait = 0  # seconds that the registrar asked for
         self._up: bool | None = None  # as the journal was told
@@ -83,7 +84,7 @@ class Enrolment:
     # Where to
 
     def _ask(self) -> None:
-        self._kept, self._wait, self._longer = self.flow is not None, 0, TIMES
+        self._kept, self._asked, self._wait, self._longer = self.flow is not None, self.flow, 0, TIMES
         self._addresses = None
         answer = Go((next_hop(self.enrolling.registrar),), self.enrolling.send_from)
         answer = self._hall.groups.spelled_out(answer, self._hall.wire.now())
@@ -114,6 +115,9 @@ class Enrolment:
 
     def attempt(self, attempt: Attempt) -> None:
         """An address of the registrar's."""
+        if _same(attempt.flow, self._asked) and self._addresses is not None:
+            self._addresses.next(503, self.last)  # it was asked first
+            return
         if self._hall.bearer is not None:
             self._hall.bearer.leads(attempt.uri, attempt.flow)
         self._send(attempt.flow, self._expires)
@@ -245,6 +249,8 @@ class Enrolment:
 
     def _lapse(self, until: float) -> None:
         if until == self.until:
+            if self.state is State.REFRESHING:
+                self.last = "it has lapsed, and the refresh has no answer"
             self._step(Input.LAPSED)
 
 
@@ -257,6 +263,11 @@ _ACTIONS: dict[Do, Callable[[Enrolment], None]] = {
     Do.LOSE: Enrolment._lose,
     Do.LEAVE: Enrolment._leave,
 }
+
+
+def _same(one: Flow, other: Flow | None) -> bool:
+    """Whether two ways lead from one of our sockets to one address."""
+    return other is not None and (one.listener, one.host, one.port) == (other.listener, other.host, other.port)
 
 
 class Enrolments:
