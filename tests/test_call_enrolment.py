@@ -199,7 +199,8 @@ class TestLosing(Registered):
         self.world.wait(40)
         self.assertIn(self.ours.state, (State.ASKING, State.WAITING))
         self.assertIn(
-            "sip:4420@carrier.example is not registered at sip:192.0.2.30;transport=udp: it has lapsed, and the refresh has no answer",
+            "sip:4420@carrier.example is not registered at sip:192.0.2.30;transport=udp: "
+            "it has lapsed, and the refresh has no answer",
             self.world.journal.lines,
         )
         self.carrier.mute = False
@@ -246,8 +247,8 @@ class TestLosing(Registered):
         world.wait(40)
         world.quiet()
 
-    def test_sips(self) -> None:
-        """A registrar of sips: has no TLS listener of ours; said by the configuration, but a name may lead astray."""
+    def test_no_address(self) -> None:
+        """A name that leads nowhere."""
         text = self.configuration.replace("sip:192.0.2.30;transport=udp", "sip:reg.example").replace(
             "sip:192.0.2.30", "sip:reg.example"
         )

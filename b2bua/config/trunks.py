@@ -83,12 +83,14 @@ def _mask(reading: Reading) -> None:
     """A password under a key that is misspelt, or that is no text, is a mistake like any other, but is not shown."""
     known = {*CredentialsEntry.__struct_fields__} - {"password"}
     raw = reading.raw.get("credentials", [])
-    for each in raw if isinstance(raw, list) else ():
-        if isinstance(each, dict):
-            for name, value in each.items():
-                right = name == "password" and isinstance(value, str) and value.isprintable() and value
-                if name not in known and not right:
-                    each[name] = [MASK] if name == "password" else MASK
+    if not isinstance(raw, list) or not all(isinstance(each, dict) for each in raw):
+        reading.raw["credentials"] = MASK
+        return
+    for each in raw:
+        for name, value in each.items():
+            right = name == "password" and isinstance(value, str) and value.isprintable() and value
+            if name not in known and not right:
+                each[name] = [MASK] if name == "password" else MASK
 
 
 def _password(reading: Reading, entry: Entry[CredentialsEntry]) -> str:

@@ -21,6 +21,7 @@ from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
 from b2bua.ops.log import escaped
+from b2bua.ops.registered import REGISTRATIONS, registration_rows
 from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
@@ -77,7 +78,7 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "limits", "leaks", "explain", "stats", "drain", "undrain", "help", "quit",
+        "groups", "registrations", "limits", "leaks", "explain", "stats", "drain", "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -111,8 +112,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.limits, self.leaks, self.explain, self.stats,
-            self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.registrations, self.limits, self.leaks, self.explain,
+            self.stats, self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -214,6 +215,14 @@ class Commands:
         if rows:
             self._say(table(MEMBERS, rows))
         self._say(counted(len(rows), "member"))
+
+    def registrations(self, match: str = "") -> None:
+        """Where we are registered with carriers: since when, until when, the next try, and the last answer."""
+        found = registration_rows(self._hall.enrolments, self._board.now())
+        rows = [row for row in found if match in " ".join(map(str, row))]
+        if rows:
+            self._say(table(REGISTRATIONS, rows))
+        self._say(counted(len(rows), "registration"))
 
     def limits(self) -> None:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""
