@@ -6,8 +6,9 @@ from b2bua.call.probing import Probing
 from b2bua.ops.phone import Dialog
 from b2bua.policy.groups import State
 from b2bua.sip.message import Request
-from tests.test_call_credentials import REALM, WITH_TRUNK, Trunked, challenge, proofs
+from tests.test_call_credentials import REALM, TRUNK, WITH_TRUNK, Trunked, challenge, proofs
 from tests.test_call_prack import SUPPORTED
+from tests.transfers import Four, refer, routes
 from tests.world import TWO_SIDES, Party, World
 
 SDP = {"Content-Type": ["application/sdp"]}
@@ -264,36 +265,73 @@ class TestOutside(Trunked):
 
 
 class TestTransfers(Trunked):
-    """INVITEs of our own, where we carry transfers out."""
+    """INVITEs and NOTIFYs of our own, where we carry transfers out."""
 
-    configuration = WITH_TRUNK.replace('send_from = "private"', 'send_from = "private"\nrefer = "local"').replace(
-        'send_from = "public"', 'send_from = "public"\nrefer = "local"'
-    )
+    def setUp(self) -> None:
+        """Bob and carol are trunks."""
+        hops = '["sip:10.0.0.20;transport=udp", "sip:10.0.0.30"]'
+        text = TRUNK.replace('["sip:10.0.0.20;transport=udp"]', hops)
+        self.world = self.four = Four(configuration=routes('refer = "local"') + text)
+        self.alice, self.bob, self.carol = self.four.alice, self.four.bob, self.four.carol
+        self.near, self.far = self.four.talk(self.alice, self.bob)
 
-    def test_blind(self) -> None:
-        """The new call to the trunk, and the INVITEs of the old one, are proved as any; also their ACKs."""
-        near, far = self.world.call()
-        near.ask("REFER", headers={"Refer-To": ["<sip:carol@biloxi.example>"]})
-        for _ in range(12):
-            self.world.settle()
-            if not self.bob.open and not self.alice.open:
-                break
-            for phone in (self.alice, self.bob):
-                for method in ("NOTIFY", "BYE"):
-                    if any(request.method == method for _, request in phone.open):
-                        phone.says(200, to=method)
-            for _dialog, request in self.bob.open[-1:]:
-                if not proofs(request):
-                    self.asks(nonce="n1")
-                else:
-                    self.bob.says(200)
-        proved = [each for each in far.heard if isinstance(each, Request) and proofs(each)]
-        self.assertIn("ACK", {each.method for each in proved})
-        self.assertIn("INVITE", {each.method for each in proved})
-        self.world.hall.hang_up_all("enough")
+    def asked_twice(self, phone: Party, method: str) -> Request:
+        """A phone asks who we are, and is told."""
+        self.assertEqual(proofs(phone.says(401, b"", challenge(nonce=phone.user), to=method)), [])
         self.world.settle()
+        request = next(each for _, each in reversed(phone.open) if each.method == method)
+        self.proved(request, phone.user)
+        return request
+
+    def over(self) -> None:
+        """Nothing is left."""
+        self.world.hall.hang_up_all("enough")
+        for _ in range(2):
+            for phone in (self.bob, self.carol, self.alice):
+                if any(request.method == "BYE" for _, request in phone.open):
+                    phone.says(200, to="BYE")
+        self.world.wait(70)  # for what nobody answers
         self.world.quiet()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_invites(self) -> None:
+        """The new call to one trunk, and the INVITE in the old one to the other; both ACKs bring the same."""
+        refer(self.near, "sip:carol@192.0.2.1")
+        self.asked_twice(self.carol, "INVITE")
+        self.carol.says(200)
+        self.asked_twice(self.bob, "INVITE")
+        self.bob.says(200)
+        self.world.settle()
+        for phone in (self.bob, self.carol):
+            ack = phone.talk.last("ACK")
+            assert isinstance(ack, Request)
+            self.assertEqual([each.nonce for each in proofs(ack)], [phone.user])
+        self.over()
+
+    def test_taken_back(self) -> None:
+        """The party has hung up while the other one was called: nothing is tried again."""
+        refer(self.near, "sip:carol@192.0.2.1")
+        self.world.settle()
+        dialog, request = next(each for each in self.carol.open if each[1].method == "INVITE")
+        self.far.bye()
+        self.world.settle()
+        dialog.respond(request, 401, b"", challenge())
+        self.world.settle()
+        self.assertEqual(dialog.times("INVITE"), 1)
+        self.alice.open.clear()
+        self.carol.open.clear()
+        self.over()
+
+    def test_notify(self) -> None:
+        """Who asked for the transfer asks who tells him."""
+        refer(self.far, "sip:dave@10.0.0.1")
+        self.asked_twice(self.bob, "NOTIFY")
+        self.bob.says(200, to="NOTIFY")
+        self.world.settle()
+        self.four.dave.says(486)
+        self.world.settle()
+        self.bob.says(200, to="NOTIFY")
+        self.over()
 
 
 class TestProbes(Trunked):

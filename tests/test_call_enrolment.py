@@ -8,7 +8,7 @@ from b2bua.call.enrolment import Enrolment
 from b2bua.policy.enrolling import State
 from b2bua.sip.message import Headers, Request
 from tests.test_call_credentials import REALM, challenge, proofs
-from tests.world import TWO_SIDES, Party, World
+from tests.world import TLS_TOO, TWO_SIDES, Party, World
 
 ONE = """
 [[registration]]
@@ -262,6 +262,23 @@ class TestLosing(Registered):
         world.hall.enrolments.stop()
         world.wait(40)
         world.quiet()
+
+
+class TestHopeless(Registered):
+    """A registrar of sips: whose name leads to a network without TLS."""
+
+    configuration = (
+        TWO_SIDES
+        + TLS_TOO
+        + ONE.replace("sip:192.0.2.30;transport=udp", "sips:reg.example").replace("sip:4420", "sips:4420")
+    )
+
+    def test_secure(self) -> None:
+        """S14: over TLS only, and our Contact says so too."""
+        self.assertIs(self.ours.state, State.WAITING)
+        self.assertIn("reg.example", self.ours.last)
+        self.enrolments.stop()
+        self.gone()
 
 
 class TestFailover(Registered):
