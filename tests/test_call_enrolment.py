@@ -281,6 +281,23 @@ class TestHopeless(Registered):
         self.gone()
 
 
+class TestFaults(Registered):
+    """A next hop to which nothing can be sent."""
+
+    def test_hopeless(self) -> None:
+        """The next one, or the end of this round."""
+        self.enrolments.stop()
+        self.carrier.says(403)
+        self.world.settle()
+        self.ours.start()
+        self.ours.hopeless(500, "a fault of ours")
+        self.assertEqual((self.ours.state, self.ours.last), (State.WAITING, "a fault of ours"))
+        self.carrier.open.clear()
+        self.enrolments.stop()
+        self.world.wait(40)
+        self.gone()
+
+
 class TestFailover(Registered):
     """The registrar is a group."""
 

@@ -227,8 +227,8 @@ class Invitation(ABC):
     def _send_ack(self, far: Leg, granted: Headers | None = None, body: bytes = b"") -> None:
         assert self.client is not None, "a 2xx answers our INVITE"
         invite = self.client.request
-        if credentials := brought(invite):
-            granted = credentials | (granted or {})
+        if "Authorization" in invite.headers or "Proxy-Authorization" in invite.headers:
+            granted = brought(invite) | (granted or {})  # RFC 3261 13.2.2.4: the same as in the INVITE
         ack = far.ack(invite.cseq[0], granted, body)
         if far.timer is not None:
             far.timer.keep(ack)
