@@ -189,6 +189,23 @@ class TestInvite(Trunked):
         self.assertEqual(talk.times("486 INVITE"), 1)
         self.world.quiet()
 
+    def test_after_ringing(self) -> None:
+        """Somebody rang, and then comes the challenge: that early dialog is over, the next one makes the call."""
+        talk = self.call()
+        self.bob.says(180)
+        self.asks()
+        self.proved(self.bob.says(180))
+        self.world.settle()
+        (call,) = self.world.hall.book
+        self.assertEqual(len(call.pairs), 1)
+        self.bob.says(200)
+        self.world.settle()
+        self.assertEqual(talk.times("200 INVITE"), 1)
+        call.hang_up("enough")
+        self.alice.says(200)
+        self.bob.says(200)
+        self.world.quiet()
+
     def test_cancel(self) -> None:
         """The caller has gone when the challenge comes: nothing is tried again."""
         talk = self.call()

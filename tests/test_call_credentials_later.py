@@ -475,13 +475,30 @@ class TestBounds(Trunked):
         self.assertEqual((len(bearer._accounts), len(bearer._proofs)), (2, 0))
         self.world.quiet()
 
+    def test_an_old_address(self) -> None:
+        """It may be another's by now: forgotten after a day without a call there."""
+        self.bob.invite("sip:alice@atlanta.example")
+        self.call()
+        self.bob.says(486, to="INVITE")
+        self.alice.says(200, to="INVITE")
+        self.world.settle()
+        for call in self.world.hall.book:
+            call._heard = 1e9  # no probes
+            call._deadline = 0.0
+        self.world.wait(86_401)
+        self.alice.talk.bye()
+        self.bob.says(401, b"", challenge(), to="BYE")
+        self.world.settle()
+        self.no_proof(self.bob)
+        self.world.quiet()
+
     def test_never_asked_itself(self) -> None:
         """A challenge is answered once, not behind the answer."""
         from b2bua.call.credentials import Challenged
 
         bearer = self.world.hall.bearer
         assert bearer is not None
-        nobody = Challenged(bearer, None, ("", "", 0), None, "")  # type: ignore[arg-type]
+        nobody = Challenged(bearer, None, ("", "", 0, False), None, "")  # type: ignore[arg-type]
         self.assertFalse(nobody.challenged(None, None))  # type: ignore[arg-type]
 
     def test_several_users(self) -> None:

@@ -30,7 +30,7 @@ class TestCredentials(ConfigCase):
     def test_all(self) -> None:
         """Every key; a password is kept only as its hashes, and shown nowhere."""
         configuration = self.load(BASE + ROUTE + GROUP + PROOF + 'to = ["group:trunks", "sip:a"]\nzones = ["public"]\n')
-        hops = frozenset({("192.0.2.8", 5070), ("pbx.example", None), ("a", None)})
+        hops = frozenset({("192.0.2.8", 5070), ("pbx.example", 5060), ("a", 5060)})
         account = Account("r", "u", hops, frozenset({"public"}), hashes_of("u", "r", "s3cret"))
         self.assertEqual(configuration.accounts, (account,))
         self.assertEqual(len({*account.hashes}), 3)
@@ -45,6 +45,8 @@ class TestCredentials(ConfigCase):
         for uri, zone, leads in (
             ("sip:+331@pbx.EXAMPLE;transport=tcp", "public", True),
             ("sip:x@y;maddr=pbx.example", "public", True),
+            ("sip:pbx.example:5060", "public", True),
+            ("sips:pbx.example", "public", False),
             ("sip:pbx.example", "private", False),
             ("sip:pbx.example:5061", "public", False),
             ("sip:192.0.2.8", "public", False),
@@ -142,7 +144,7 @@ class TestRegistration(ConfigCase):
     def test_defaults(self) -> None:
         """The domain is asked, with its user, for an hour."""
         (made,) = self.load(BASE + ROUTE + PROOF + TO + AOR).registrations
-        aor, hops = parse_uri("sip:u@192.0.2.9"), frozenset({("192.0.2.9", None)})
+        aor, hops = parse_uri("sip:u@192.0.2.9"), frozenset({("192.0.2.9", 5060)})
         self.assertEqual(made, Enrolling(aor, "sip:192.0.2.9", hops, "u", "auto", 3600, ""))
 
     def test_all(self) -> None:
@@ -150,7 +152,7 @@ class TestRegistration(ConfigCase):
         keys = 'registrar = "group:trunks"\ncontact_user = "c"\nsend_from = "public"\nexpires = 60\ncredentials = "u"\n'
         text = BASE + ROUTE + GROUP + PROOF + 'to = "group:trunks"\n' + AOR + keys
         (made,) = self.load(text).registrations
-        hops = frozenset({("192.0.2.8", 5070), ("pbx.example", None)})
+        hops = frozenset({("192.0.2.8", 5070), ("pbx.example", 5060)})
         aor = parse_uri("sip:u@192.0.2.9")
         self.assertEqual(made, Enrolling(aor, "group:trunks", hops, "c", "public", 60, "u"))
         self.assertEqual(len(self.load(text.replace('send_from = "public"\n', "")).registrations), 1)

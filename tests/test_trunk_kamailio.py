@@ -1,4 +1,4 @@
-"""A real carrier: kamailio, which lets nobody register or call without credentials, and calls us where we registered."""
+"""A real carrier: kamailio lets nobody register or call without credentials, and calls us where we registered."""
 
 from __future__ import annotations
 

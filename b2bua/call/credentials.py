@@ -37,8 +37,9 @@ from b2bua.transaction.transaction import ClientTransaction, ClientUser
 
 TRIES = 3  # of one request once it is challenged, by all realms together
 PLACES = 1024  # addresses that are remembered for the accounts, at most
+LIFE = 86_400.0  # seconds until an address is forgotten to which the next hop leads no more: it may be another's by now
 
-Place = tuple[str, str, int]  # zone, address, port
+Place = tuple[str, str, int, bool]  # zone, address, port, and whether it proved its name (TLS)
 
 
 class Bearer:
@@ -52,6 +53,7 @@ class Bearer:
             for hop in account.hops:
                 self._by_hop.setdefault(hop, []).append(account)
         self._accounts: dict[Place, list[Account]] = {}
+        self._until: dict[Place, float] = {}
         self._proofs: dict[tuple[Place, str, str], Proof] = {}  # by place, realm and user: the last one
         self.timers, self.tokens, self.listeners = wire.timers, wire.tokens, wire.listeners
         self.now, self.after, self.run = wire.now, wire.after, wire.run
@@ -64,13 +66,15 @@ class Bearer:
         accounts = self._by_hop.get(hop_of(uri))
         if accounts is None:
             return
-        known = self._accounts.setdefault(_place(flow), [])
+        place = _place(flow)
+        known = self._accounts.setdefault(place, [])
         known += [each for each in accounts if each not in known and each.leads(uri, flow.listener.zone)]
+        self._until[place] = self.now() + LIFE
         if len(self._accounts) > PLACES:
             self._forget(next(iter(self._accounts)))
 
     def _forget(self, place: Place) -> None:
-        del self._accounts[place]
+        del self._accounts[place], self._until[place]
         self._proofs = {key: proof for key, proof in self._proofs.items() if key[0] != place}
 
     def send(
@@ -78,6 +82,8 @@ class Bearer:
     ) -> ClientTransaction:
         """Send a request, with what is known to prove us; `name` is whom, where there are several in one realm."""
         place = _place(flow)
+        if place in self._accounts and self._until[place] <= self.now():
+            self._forget(place)
         if not self._accounts.get(place):
             return self._wire.send(request, flow, user, loop_key)
         self.bring(request, place, name)
@@ -195,4 +201,4 @@ def _instead(response: Response, status: int) -> Response:
 
 
 def _place(flow: Flow) -> Place:
-    return flow.listener.zone, flow.host, flow.port
+    return flow.listener.zone, flow.host, flow.port, flow.listener.transport == "tls"

@@ -23,7 +23,7 @@ from b2bua.sip.digest import (
 )
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Response
-from b2bua.sip.uri import Uri
+from b2bua.sip.uri import DEFAULT_PORTS, Uri
 
 # The header that asks, and the one that answers it (RFC 3261 22.2, 22.3).
 ANSWERS = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Authorization"}
@@ -31,7 +31,7 @@ CHALLENGES = frozenset({401, 407})
 _STRONGEST = ("SHA-512-256", "SHA-256", "MD5")  # RFC 8760 2.4 takes the topmost, unless local policy says otherwise
 _QOPS = ("auth", "auth-int")
 
-Hop = tuple[str, int | None]
+Hop = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def hashes_of(user: str, realm: str, password: str) -> dict[str, str]:
 
 def hop_of(uri: Uri) -> Hop:
     """What of a next hop's URI says whose it is: the user in it is the one who is called."""
-    return (uri.params.get("maddr") or uri.host).lower(), uri.port
+    transport = "tls" if uri.secure else uri.transport or "udp"
+    return (uri.params.get("maddr") or uri.host).lower(), uri.port or DEFAULT_PORTS.get(transport, 5060)
 
 
 class Asked(NamedTuple):
