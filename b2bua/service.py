@@ -120,7 +120,9 @@ class Border(Service):
         )
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
-        self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
+        self.next_hops = NextHopWatch(
+            self.switchboard, configuration.rules, configuration.groups, configuration.registrations
+        )
         self.probing = Probing(self.hall, self.hall.groups)
         self._reactor = reactor
         self._ports: list[Any] = []

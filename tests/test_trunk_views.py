@@ -7,11 +7,13 @@ from typing import Any
 
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from b2bua.ops.check import check
 from b2bua.ops.commands import Commands
 from b2bua.ops.desk import Desk, Drain
 from b2bua.ops.log import CallLog
 from b2bua.ops.trace import Tracer
 from b2bua.sip.listener import Flow
+from tests import test_call_enrolment
 from tests.test_call_credentials import challenge
 from tests.test_call_enrolment import Registered
 from tests.world import World
@@ -59,6 +61,34 @@ class TestManhole(Registered):
         self.assertRegex(self.asked(), r"failed .* (1|2)\d s 403 Forbidden")
         self.enrolments.stop()
         self.gone()
+
+
+class TestCheck(Registered):
+    """S6: the registrar is a next hop as any other."""
+
+    def checked(self, world: World) -> str:
+        """What `b2bua check` says."""
+        said: list[str] = []
+        self.successResultOf(check(world.configuration, world.switchboard, None, said.append))
+        return " ".join("\n".join(said).split())
+
+    def test_check(self) -> None:
+        """By which listener it leaves; or that there is no way, at start and later."""
+        said = self.checked(self.world)
+        self.assertIn("Registration of sip:4420@carrier.example sip:192.0.2.30;transport=udp target", said)
+        self.assertIn("listener public-udp (zone public)", said)
+        self.accept()
+        self.leave()
+        world = World(self.configuration.replace('send_from = "public"\nexpires', "expires"), kernel=lambda host: None)
+        said = self.checked(world)
+        self.assertIn("registration sip:4420@carrier.example: sip:192.0.2.30;transport=udp has no way out now", said)
+
+    def test_groups(self) -> None:
+        """A registrar that is a group stands there already."""
+        world = World(test_call_enrolment.TestFailover.configuration)
+        self.assertNotIn("Registration of", self.checked(world))
+        self.accept()
+        self.leave()
 
 
 class TestLog(Registered):
