@@ -446,6 +446,28 @@ class TestSeveral(TestServiceRoute):
         self.gone()
 
 
+class TestAnotherUser(Registered):
+    """Who proves it is not who is called."""
+
+    configuration = (
+        TO_CARRIER
+        + ONE
+        + 'credentials = "second"\n'
+        + CREDENTIALS.replace("4420", "first")
+        + CREDENTIALS.replace("4420", "second")
+    )
+
+    def test_name(self) -> None:
+        """The one that the registration names, at once and later."""
+        self.carrier.says(401, b"", challenge())
+        for uses in (1, 2):
+            given = proofs(self.accept())
+            self.assertEqual([(each.username, each.uses) for each in given], [("second", uses)])
+            self.wait_for(self.carrier)
+        self.accept()
+        self.leave()
+
+
 class TestWithoutCredentials(Registered):
     """A carrier that knows us by our address; our Contact's user is ours to choose."""
 
