@@ -33,6 +33,10 @@ The answer comes the same way: `Switchboard._response`, the client machine's PAS
 `Invitation.answered`; a 1xx goes on by `Invitation.relay`, a 2xx by `Invitation._accept`, and in both the near leg
 builds its own response (`Hall.crossed`, `Leg.response`).
 
+Where trunks ask who we are, `call.credentials.Bearer` stands between the hall and the switchboard: it puts our
+credentials on what `Switchboard.send` is asked to send, and answers 401 and 407. `call.enrolment` registers us with
+carriers, as the table in `policy.enrolling` says.
+
 The idea that everything stands on: a message that leaves is built by its leg and granted headers by the table; it is
 never a copy that is scrubbed. A header nobody thought of does not leak; it is not there.
 

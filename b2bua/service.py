@@ -95,6 +95,8 @@ def assemble(
         configuration.script,
         configuration.call,
         groups,
+        configuration.accounts,
+        configuration.registrations,
     )
     switchboard.hall = hall
     if (realm := configuration.authentication) is not None:
@@ -147,7 +149,9 @@ class Border(Service):
         self.switchboard.connections = self.connections
         if (realm := configuration.authentication) is not None and isinstance(realm.users, FileUsers):
             realm.users.tell = lambda fault: self.log.error("{fault}", fault=fault)
-        self.next_hops = NextHopWatch(self.switchboard, configuration.rules, configuration.groups)
+        self.next_hops = NextHopWatch(
+            self.switchboard, configuration.rules, configuration.groups, configuration.registrations
+        )
         self.probing = Probing(self.hall, self.hall.groups)
         self.pinging: Pinging | None = None
         if (registrar := self.hall.registrar) is not None:
@@ -199,6 +203,8 @@ class Border(Service):
         self.probing.start()
         if self.pinging is not None:
             self.pinging.start()
+        if self.hall.enrolments is not None:
+            self.hall.enrolments.start()
         if self.routes is not None:
             self.routes.on_change.append(self.next_hops.look)
 
@@ -250,6 +256,8 @@ class Border(Service):
         self.probing.stop()
         if self.pinging is not None:
             self.pinging.stop()
+        if self.hall.enrolments is not None:
+            self.hall.enrolments.stop()
         self.hall.draining = True
         self.hall.hang_up_all("the bridge is stopping")
         done: Deferred[None] = Deferred()

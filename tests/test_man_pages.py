@@ -17,6 +17,7 @@ from b2bua.config.registrar import RegistrarEntry
 from b2bua.config.rest import CallEntry, DnsEntry, LimitsEntry, TimersEntry, TopEntry
 from b2bua.config.routes import RouteEntry
 from b2bua.config.sockets import CertificateEntry, ListenerEntry, ZoneEntry
+from b2bua.config.trunks import CredentialsEntry, RegistrationEntry
 from b2bua.config.values import Log, Manhole, Override, TlsOutwards
 from b2bua.ops import cli
 from b2bua.ops.commands import Commands
@@ -37,6 +38,8 @@ TABLES: dict[str, type[Section]] = {
     "tls": TlsOutwards,
     "dns": DnsEntry,
     "authentication": AuthenticationEntry,
+    "credentials": CredentialsEntry,
+    "registration": RegistrationEntry,
     "manhole": Manhole,
     "log": Log,
 }

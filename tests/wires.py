@@ -104,6 +104,12 @@ class Notes:
     def no_way(self, request: Request, why: str) -> None:
         """Of no interest."""
 
+    def unproved(self, flow: Flow, realm: str, user: str, why: str) -> None:
+        """Of no interest."""
+
+    def registered(self, aor: str, registrar: str, up: bool, why: str) -> None:
+        """Of no interest."""
+
     def leak(self, flow: Flow, message: str, finding: Any, done: str) -> None:
         """Of no interest."""
 

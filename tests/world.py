@@ -160,6 +160,14 @@ class Journal:
         """A next hop could not be reached."""
         self.lines.append(f"no way: {why}")
 
+    def unproved(self, flow: Flow, realm: str, user: str, why: str) -> None:
+        """Our credentials are not taken."""
+        self.lines.append(f"credentials of {user} in {realm} for {flow.host}: {why}")
+
+    def registered(self, aor: str, registrar: str, up: bool, why: str) -> None:
+        """We are registered, or are not."""
+        self.lines.append(f"{aor} is {'' if up else 'not '}registered at {registrar}: {why}")
+
     def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
         """A message named what is another zone's."""
         self.lines.append(f"leak to {flow.host}: {finding.kind} in {finding.header} of {message}: {done}")

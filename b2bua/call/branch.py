@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack
@@ -67,6 +68,14 @@ class Branch(Invitation):
         call.note(far, True, "INVITE")
         sent = far.request("INVITE", hall.hops_left(request), granted, body)
         self.client = hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The far side asks who we are: whoever rang before that rings no more."""
+        if not super().challenged(response, again):
+            return False
+        if self._pairs:
+            self.strike()
+        return True
 
     def wanted(self) -> bool:
         """Whether an answer of the far side still counts."""

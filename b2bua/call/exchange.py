@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call import refresh
@@ -101,6 +102,13 @@ class Exchange:
         else:
             refresh.heard(call, near, far, request, response)
             refresh.agreed(call, near, far, request, self._cross(response), transaction.request, response)
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The far side asks who we are (S33)."""
+        self._call.note(self._far, False, f"{response.status} {self._server.method}")
+        self._call.note(self._far, True, self._server.method)
+        again()
+        return True
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """The far side did not answer in time, or cannot be reached."""

@@ -12,6 +12,8 @@ from b2bua.call.addresses import Attempt
 from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
+from b2bua.call.credentials import Bearer
+from b2bua.call.enrolment import Enrolments
 from b2bua.call.foreign import beware
 from b2bua.call.homes import Home, behind_nat, natted
 from b2bua.call.ids import Ids
@@ -31,9 +33,11 @@ from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.dialog.session_timer import too_short
+from b2bua.policy.accounts import Account
 from b2bua.policy.admission import LATER, Admission, Limit
 from b2bua.policy.authentication import Authentication
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
+from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
@@ -85,8 +89,11 @@ class Hall:
         script: Script | None,
         limits: Limits,
         groups: Groups,
+        accounts: Sequence[Account] = (),
+        registrations: Sequence[Enrolling] = (),
     ) -> None:
-        self.wire = wire
+        self.bearer = Bearer(wire, journal, accounts) if accounts else None
+        self.wire: Wire = wire if self.bearer is None else self.bearer
         self.journal = journal
         self.book = Book()
         self.ids = Ids(self.book, wire.tokens, wire.now)
@@ -100,6 +107,7 @@ class Hall:
         self.registrar: Registrar | None = None  # who answers REGISTER
         self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
+        self.enrolments = Enrolments(self, registrations) if registrations else None
         self.draining = False
         self._proving: Proving | None = None
         self._zones = zones
@@ -437,6 +445,8 @@ class Hall:
         """A leg for a request that is sent on to a target."""
         if self._counts:
             self.groups.sent(attempt.uri)
+        if self.bearer is not None:
+            self.bearer.leads(attempt.uri, attempt.flow)
         if attempt.binding is not None:
             leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
             leg.bind(attempt.flow, attempt.binding.path)
@@ -446,6 +456,8 @@ class Hall:
         leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
         if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):
             leg.bind(attempt.flow, routes)
+        if self.enrolments is not None:
+            self.enrolments.preload(leg, attempt.uri)
         return leg
 
     def leg_to(self, request: Request, hop: Uri, listener: Listener, binding: Binding | None = None) -> Leg:

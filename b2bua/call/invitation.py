@@ -7,9 +7,11 @@ share.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack, refresh
+from b2bua.call.credentials import brought
 from b2bua.call.offers import describes
 from b2bua.call.way import transmit
 from b2bua.dialog.leg import Leg, Standing
@@ -23,13 +25,12 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of one INVITE, where the far side says what was wrong with the first
 WITH_MORE = frozenset({421, 422})  # they say what an INVITE lacks
-_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class Invitation(ABC):
     """One INVITE from the near leg to the far leg."""
 
-    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks", "_tries", "_answers")
+    __slots__ = ("call", "near", "far", "server", "client", "_accepted", "_acks", "_tries", "_answers", "_withdrawn")
 
     def __init__(self, call: Call, near: Leg, server: ServerTransaction) -> None:
         self.call = call
@@ -39,6 +40,7 @@ class Invitation(ABC):
         self.client: ClientTransaction | None = None
         self._accepted: Leg | None = None  # the far leg whose 2xx was taken
         self._tries = 1
+        self._withdrawn = False  # CANCEL was asked for, which concerns what was sent before it
         self._acks: dict[str, tuple[Leg, Request]] = {}  # by the tag of the 2xx
         self._answers: dict[str, Response] = {}  # by the tag: reliable ones whose answer waits for the 2xx to cross
 
@@ -115,7 +117,7 @@ class Invitation(ABC):
     def _again(self, transaction: ClientTransaction, response: Response) -> bool:
         """Whether the far side has it once more: with the interval, or the extension, that it insists on."""
         far, hall, request = self.far, self.call.hall, transaction.request
-        if far is None or self._tries == TRIES or not self.wanted():
+        if far is None or self._tries == TRIES or self._withdrawn or not self.wanted():
             return False
         try:
             if not refresh.more(far, request, response):
@@ -128,6 +130,15 @@ class Invitation(ABC):
         self.call.note(far, True, "INVITE")
         key = None if request.to_tag else hall.loop_key(self.server.request)
         self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
+        return True
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The far side asks who we are."""
+        if self.far is None or self._withdrawn or not self.wanted():
+            return False
+        self.call.note(self.far, False, f"{response.status} INVITE")
+        self.call.note(self.far, True, "INVITE")
+        self.client = again()
         return True
 
     def wanted(self) -> bool:
@@ -216,9 +227,8 @@ class Invitation(ABC):
     def _send_ack(self, far: Leg, granted: Headers | None = None, body: bytes = b"") -> None:
         assert self.client is not None, "a 2xx answers our INVITE"
         invite = self.client.request
-        for name in _CREDENTIALS:  # RFC 3261 13.2.2.4: the same as in the INVITE
-            if name in invite.headers:
-                granted = {name: invite.headers[name]} | (granted or {})
+        if "Authorization" in invite.headers or "Proxy-Authorization" in invite.headers:
+            granted = brought(invite) | (granted or {})  # RFC 3261 13.2.2.4: the same as in the INVITE
         ack = far.ack(invite.cseq[0], granted, body)
         if far.timer is not None:
             far.timer.keep(ack)
@@ -264,6 +274,7 @@ class Invitation(ABC):
 
     def cancel_far(self, cancel: Request | None = None) -> None:
         """CANCEL to the far side, as soon as it may go (S26), with the reason that the near side gave (RFC 3326)."""
+        self._withdrawn = True
         if self.client is not None and self.far is not None:
             granted = self.call.hall.across(self.near, self.far, cancel)[0] if cancel is not None else {}
             self.call.note(self.far, True, "CANCEL")

@@ -81,6 +81,13 @@ class News:
             self._call.note(self._leg, False, f"{response.status} NOTIFY")
             self._heard(response.status >= 300)
 
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The peer asks who we are."""
+        self._call.note(self._leg, False, f"{response.status} NOTIFY")
+        self._call.note(self._leg, True, "NOTIFY")
+        again()
+        return True
+
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """Nobody is there."""
         self._lost(status, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.way import take
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Farewell:
-    """BYE. Whatever is answered to it, the call is over; also a challenge, for we have no credentials (S33)."""
+    """BYE. Whatever is answered to it, the call is over; also a challenge, where we have no credentials (S33)."""
 
     __slots__ = ("call", "leg")
 
@@ -40,6 +41,13 @@ class Farewell:
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """What the peer says to it."""
         self.call.note(self.leg, False, f"{response.status} {self.METHOD}")
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The peer asks who we are."""
+        self.call.note(self.leg, False, f"{response.status} {self.METHOD}")
+        self.call.note(self.leg, True, self.METHOD)
+        again()
+        return True
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """Nobody is there."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from b2bua.call import refresh
 from b2bua.call.addresses import Addresses, Attempt, Hop
+from b2bua.call.credentials import brought
 from b2bua.call.invitation import TRIES, WITH_MORE
 from b2bua.call.lookup import registered
 from b2bua.call.way import take, transmit
@@ -149,6 +150,15 @@ class OwnInvite:
             self._over = True
             self.told.refused(self, status)
 
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The peer asks who we are."""
+        if self._over:
+            return False
+        self.call.note(self.leg, False, f"{response.status} INVITE")
+        self.call.note(self.leg, True, "INVITE")
+        self._client = again()
+        return True
+
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """Nobody answers."""
         self._lost(status, reason)
@@ -166,6 +176,7 @@ class OwnInvite:
 
     def _acknowledge(self, leg: Leg, granted: Headers | None = None, body: bytes = b"") -> Request:
         assert self._client is not None, "a 2xx answers our INVITE"
+        granted = brought(self._client.request) | (granted or {})
         ack = leg.ack(self._client.request.cseq[0], granted, body)
         self._acks[leg.remote_tag] = leg, ack
         self.call.note(leg, True, "ACK")

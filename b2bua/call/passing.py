@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Addresses, Attempt, Hop
@@ -65,6 +66,12 @@ class Try:
             self._next(500, "the next hop answered 503")
         else:
             self._ended(Outcome(status, f"answered {status}", self._far, response))
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The target asks who we are."""
+        if self._addresses is not None:
+            again()
+        return self._addresses is not None
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer: the next address."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import ceil
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.bindings import Binding, Bindings
@@ -97,6 +98,10 @@ class Ping:
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Any answer proves that the phone is there."""
         self._pinging.answered(self._binding)
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """That is an answer too."""
+        return False
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """None came, or its host has no such port."""

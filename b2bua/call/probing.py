@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,8 @@ class Probe:
         hall, uri = self._probing.hall, self._health.member.uri
         headers = {"From": [f"<sip:{flow.listener.host}>"], "To": [f"<{uri}>"]}
         leg = hall.leg_to(Request("OPTIONS", str(uri), headers), uri, flow.listener)
+        if hall.bearer is not None:
+            hall.bearer.leads(uri, flow)
         hall.wire.send(leg.request("OPTIONS", HOPS, {"Accept": ["application/sdp"]}), flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
@@ -115,6 +117,11 @@ class Probe:
             self._probing.hall.wire.failed(self._flow, response)
         groups.fell(health, _place(self._flow), now, said, asked_rest(response))
         self._next()
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """It asks who we are."""
+        again()
+        return True
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """Nobody is there."""

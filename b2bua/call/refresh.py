@@ -7,8 +7,10 @@ peer takes it, else an INVITE with the session description that this leg said la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from b2bua.call.credentials import brought
 from b2bua.call.offers import describes
 from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import HOPS, Leg, Standing
@@ -190,7 +192,7 @@ class Refresh:
         except Malformed as fault:
             self.call.hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
         if self._method == "INVITE":
-            self._ack = leg.ack(transaction.request.cseq[0])
+            self._ack = leg.ack(transaction.request.cseq[0], brought(transaction.request))
             self.call.note(leg, True, "ACK")
             transmit(wire, leg, self._ack)
         _learn(timer, response)
@@ -222,6 +224,13 @@ class Refresh:
         below = self.call.hall.wire.tokens.below
         ours = self.leg.call_id != self.call.near.call_id
         return (210 + below(191)) / 100 if ours else (1 + below(200)) / 100
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The peer asks who we are."""
+        self.call.note(self.leg, False, f"{response.status} {self._method}")
+        self.call.note(self.leg, True, self._method)
+        again()
+        return True
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer."""

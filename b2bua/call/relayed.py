@@ -5,10 +5,23 @@ What is learnt from them of how long a subscription lasts is in the dialog's `Us
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from b2bua.call.events import Named, names_dialog, translated
-from b2bua.call.usages import DURATION, ENDS, LONGEST, Usage, Usages, event_of, expires_of, seconds_of, state_of
+from b2bua.call.usages import (
+    DURATION,
+    ENDS,
+    LONGEST,
+    REFER,
+    Event,
+    Usage,
+    Usages,
+    event_of,
+    expires_of,
+    seconds_of,
+    state_of,
+)
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg
 from b2bua.sip.grammar import Malformed
@@ -94,6 +107,15 @@ class Relayed:
         self._settle(status, response)
         self._respond(crossed)
         self._owner.usage_over()
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The far side asks who we are; a REFER's number is what its NOTIFYs name it by."""
+        self._owner.note(self._far, False, f"{response.status} {self._server.method}")
+        self._owner.note(self._far, True, self._server.method)
+        sent = again().request
+        if self._usage is not None:
+            self._usage.event = Event(REFER, str(sent.cseq[0]))
+        return True
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """The far side did not answer in time, or cannot be reached."""

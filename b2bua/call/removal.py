@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Addresses, Attempt, Hop
@@ -48,6 +49,10 @@ class Removal:
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Whatever it says, there is nothing more to do."""
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """It is the phone that knows the password; what it said last has been said already."""
+        return False
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """Nobody there: the next address."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Attempt, Hop
@@ -101,6 +102,13 @@ class Asking(Try):
             self._flow = attempt.flow
             self._far = self._subscription.ask(attempt, self)
 
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """The target asks who we are; a REFER's number is what its NOTIFYs name it by."""
+        if self._addresses is None:
+            return False
+        self._subscription.asked_again(again())
+        return True
+
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No answer: the next address, unless there is a subscription all the same."""
         if self._addresses is not None and self._subscription.proved:
@@ -189,6 +197,10 @@ class Subscription(Passing):
         hall.wire.send(sent, attempt.flow, asking, hall.loop_key(request))
         self.look()
         return far
+
+    def asked_again(self, transaction: ClientTransaction) -> None:
+        """The same under another number."""
+        self._number = transaction.request.cseq[0]
 
     # The answer
 

@@ -102,6 +102,12 @@ class Journal(Protocol):
     def no_way(self, request: Request, why: str) -> None:
         """A next hop could not be reached, and why."""
 
+    def unproved(self, flow: Flow, realm: str, user: str, why: str) -> None:
+        """A peer does not take the credentials that we have for its realm."""
+
+    def registered(self, aor: str, registrar: str, up: bool, why: str) -> None:
+        """We are registered with a carrier, or are not any more; `why` is what it said last."""
+
     def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
         """A message to a peer named what is another zone's; `done` says what became of it."""
 

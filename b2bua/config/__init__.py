@@ -3,8 +3,9 @@
     configuration = load("etc/b2bua.toml")
 
 The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
-groups of next hops, `registrar` who may register, `authentication` who may come in, `routes` the rules, `rest` what is
-smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as one might think.
+groups of next hops, `registrar` who may register, `authentication` who may come in, `routes` the rules, `trunks` what
+we are to carriers, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as one
+might think.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from b2bua.config.registrar import read_registrar
 from b2bua.config.rest import read_hiding, read_manhole, read_networks, read_policy, read_rest, read_top
 from b2bua.config.routes import read_routes
 from b2bua.config.sockets import read_listeners, read_zones
+from b2bua.config.trunks import read_accounts, read_registrations
 from b2bua.config.values import Configuration, Log, Manhole, Override, TlsOutwards
 from b2bua.net.devices import Devices, devices
 from b2bua.policy.mistakes import NOTHING, ConfigurationError, Mistake
@@ -37,8 +39,8 @@ __all__ = [
 
 SECTIONS = frozenset(
     (
-        "policy user_agent timers call limits zone listener tls registrar group route networks hiding dns manhole log "
-        "authentication"
+        "policy user_agent timers call limits zone listener tls registrar group route credentials registration "
+        "networks hiding dns manhole log authentication"
     ).split()
 )
 
@@ -56,6 +58,8 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     registrar, store = read_registrar(reading, sockets)
     groups = read_groups(reading, sockets)
     rules = read_routes(reading, sockets, groups)
+    accounts = read_accounts(reading, sockets, groups)
+    registrations = read_registrations(reading, sockets, groups, accounts)
     networks = read_networks(reading, sockets)
     hiding = read_hiding(reading, zones)
     rest = read_rest(reading)
@@ -79,6 +83,8 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
         hiding=hiding,
         timers=rest.timers,
         call=rest.call,
+        accounts=accounts,
+        registrations=registrations,
         source_rate=rest.source_rate,
         tls=rest.tls,
         dns=rest.dns,

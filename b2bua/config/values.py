@@ -12,8 +12,10 @@ from b2bua.call.limits import Limits
 from b2bua.call.registrar import Terms
 from b2bua.config.reading import File, Flag, Section, Text
 from b2bua.net.certificates import SYSTEM, ServerFiles
+from b2bua.policy.accounts import Account
 from b2bua.policy.authentication import Realm
 from b2bua.policy.body import Exceptions
+from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.hiding import Hiding
 from b2bua.policy.mistakes import Mistake
@@ -101,6 +103,8 @@ class Configuration:
     hiding: tuple[Override, ...]
     timers: Timers
     call: Limits
+    accounts: tuple[Account, ...]
+    registrations: tuple[Enrolling, ...]
     source_rate: int
     tls: TlsOutwards
     dns: tuple[tuple[str, int], ...]

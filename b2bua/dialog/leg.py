@@ -227,6 +227,10 @@ class Leg:
         self.route_set = [str(route) for route in routes]
         self.router = routes[0].uri if routes else None
 
+    def preload(self, routes: list[Address]) -> None:
+        """What begins a dialog takes this route (RFC 3608 5.3), until the peer's Record-Route says another."""
+        self._route(routes)
+
     def follow(self, other: Leg) -> None:
         """Go to the party that another leg leads to, by its route set, for a dialog of our own with it."""
         self.remote_target, self.route_set, self.router = other.remote_target, other.route_set, other.router

@@ -46,7 +46,7 @@ def say_mistakes(error: ConfigurationError, say: Say) -> None:
 def check(configuration: Configuration, wire: Wire, kernel: Kernel | None, say: Say) -> Deferred[None]:
     """Say all that there is to say of a configuration that can be used. Waits for the names in next hops."""
     say(f"Listeners\n{_listeners(configuration)}\n")
-    hops = configured(configuration.rules, configuration.groups)
+    hops = configured(configuration.rules, configuration.groups, configuration.registrations)
     done: Deferred[None] = Deferred()
     waited = len(hops)
 
@@ -70,13 +70,15 @@ def _say_all(configuration: Configuration, wire: Wire, hops: list[NextHop], kern
         say(text)
     for text in _groups(configuration.groups.values(), hops, wire, kernel):
         say(text)
+    for text in _registrations(hops, wire, kernel):
+        say(text)
     if configuration.policy:
         say(f"{configuration.policy} is asked before the rules. Where it sends a request is seen with b2bua explain.\n")
     warnings = [str(warning) for warning in configuration.warnings]
     warnings += [f"{configuration.path}: {text}" for text in _certificates(configuration) + _manhole(configuration)]
     for hop in hops:
         if hop.fault:
-            whose = hop.whose if hop.group else f"route {hop.rule}"
+            whose = f"route {hop.rule}" if hop.rule and not hop.group else hop.whose
             warnings.append(f"{configuration.path}: {whose}: {hop.uri} has no way out now: {hop.fault}")
     for text in warnings:
         say(f"warning: {text}")
@@ -118,6 +120,13 @@ def _groups(groups: Iterable[Group], hops: list[NextHop], wire: Wire, kernel: Ke
             if hop.group == group.name and not hop.rule:
                 lines += [f"  {members[str(hop.uri)].describe()}", *_ways(hop, wire, kernel)]
         yield "\n".join(lines) + "\n"
+
+
+def _registrations(hops: list[NextHop], wire: Wire, kernel: Kernel | None) -> Iterator[str]:
+    """Each registrar that is of no group."""
+    for hop in hops:
+        if hop.aor:
+            yield "\n".join([f"Registration of {hop.aor}", f"  {hop.uri}", *_ways(hop, wire, kernel)]) + "\n"
 
 
 def _ways(hop: NextHop, wire: Wire, kernel: Kernel | None) -> Iterator[str]:

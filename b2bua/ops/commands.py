@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from b2bua.call.call import Call, Phase
 from b2bua.ops.desk import Desk, Say
+from b2bua.ops.enrolled import REGISTRATIONS, registration_rows
 from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
@@ -78,7 +79,8 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "bindings", "limits", "leaks", "explain", "stats", "unregister", "drain", "undrain", "help", "quit",
+        "groups", "bindings", "registrations", "limits", "leaks", "explain", "stats", "unregister", "drain", "undrain",
+        "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -112,8 +114,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.bindings, self.limits, self.leaks, self.explain,
-            self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.limits, self.leaks,
+            self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -227,6 +229,14 @@ class Commands:
             self._say(table(BINDINGS, rows))
         more = f", the first {limit} of them above" if count > limit else ""
         self._say(f"{counted(count, 'binding')}{more}")
+
+    def registrations(self, match: str = "") -> None:
+        """Where we are registered with carriers: since when, until when, the next try, and the last answer."""
+        found = registration_rows(self._hall.enrolments, self._board.now())
+        rows = [row for row in found if match in " ".join(map(str, row))]
+        if rows:
+            self._say(table(REGISTRATIONS, rows))
+        self._say(counted(len(rows), "registration"))
 
     def limits(self) -> None:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""

@@ -161,6 +161,22 @@ class CallLog:
             call_id_in=_short(request.call_id),
         )
 
+    def unproved(self, flow: Flow, realm: str, user: str, why: str) -> None:
+        """A trunk does not take our credentials; the password is in no line."""
+        _log.error(
+            "{source} asks for credentials of realm {realm}, and ours, of user {user}, do not do: {why}",
+            source=f"{flow.listener.transport}:{bracketed(flow.host)}:{flow.port}",
+            realm=_short(realm),
+            user=user,
+            why=why,
+        )
+
+    def registered(self, aor: str, registrar: str, up: bool, why: str) -> None:
+        """We are registered with a carrier, or are not any more."""
+        tell = _log.info if up else _log.warn
+        text = "registered" if up else "not registered"
+        tell(f"{{aor}} is {text} at {{registrar}}: {{why}}", aor=aor, registrar=registrar, why=_short(why))
+
     def leak(self, flow: Flow, message: str, finding: Finding, done: str) -> None:
         """A message to a peer named what is another zone's."""
         if not self._floods.allows(flow.host):

@@ -8,6 +8,7 @@ from twisted.logger import Logger
 
 from b2bua.call.wire import Wire
 from b2bua.ops.ways import NextHop, configured, follow
+from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.routing import Rule
 
@@ -23,15 +24,22 @@ class NextHopWatch:
 
     log = Logger()
 
-    def __init__(self, wire: Wire, rules: Iterable[Rule], groups: Mapping[str, Group]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        rules: Iterable[Rule],
+        groups: Mapping[str, Group],
+        registrations: Iterable[Enrolling] = (),
+    ) -> None:
         self._wire = wire
         self._rules = tuple(rules)
         self._groups = groups
+        self._registrations = tuple(registrations)
         self._known: dict[Key, tuple[str, str]] = {}  # the listener that is used, or why there is none
 
     def look(self) -> None:
         """Look at every next hop. For a name, what is found is said when the name servers have answered."""
-        for hop in configured(self._rules, self._groups):
+        for hop in configured(self._rules, self._groups, self._registrations):
             follow(self._wire, hop, self._found)
 
     def _found(self, hop: NextHop) -> None:

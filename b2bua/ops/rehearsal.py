@@ -272,6 +272,12 @@ class Rehearsal:
     def no_way(self, request: Request, why: str) -> None:
         """Stands with the next hop already; the last one is the reason for our answer."""
 
+    def unproved(self, flow: Flow, realm: str, user: str, why: str) -> None:
+        """Never: nobody is asked."""
+
+    def registered(self, aor: str, registrar: str, up: bool, why: str) -> None:
+        """Never: nobody is asked."""
+
     def crashed(self, request: Request) -> None:
         """A fault of ours: whoever asked must not wait for ever."""
         if not self._done.called:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from b2bua.call.wire import Wire
+from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group, hops
 from b2bua.policy.interface import Choice, Kernel, NoInterface
-from b2bua.policy.routing import Go, Rule
+from b2bua.policy.routing import GROUP, Go, Rule, next_hop
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener, Target
 from b2bua.sip.message import Request
@@ -39,9 +40,9 @@ class Way:
 
 @dataclass(slots=True)
 class NextHop:
-    """Where requests are sent. `rule` and `group` are whose next hop it is, `lost` why it has no address at all.
+    """Where requests are sent. `rule`, `group` and `aor` (of a registration) say whose next hop it is.
 
-    `registered`: it is a phone, reached as it registered.
+    `lost` is why it has no address at all. `registered`: it is a phone, reached as it registered.
     """
 
     uri: Uri
@@ -51,10 +52,13 @@ class NextHop:
     ways: list[Way] = field(default_factory=list)
     lost: str = ""
     registered: bool = False
+    aor: str = ""
 
     @property
     def whose(self) -> str:
-        """`rule pbx`, `group carriers`, `group carriers in rule pbx`: what names it."""
+        """`rule pbx`, `group carriers`, `group carriers in rule pbx`, `registration sip:a@b`: what names it."""
+        if self.aor:
+            return f"registration {self.aor}"
         return " in ".join([f"group {self.group}"] * bool(self.group) + [f"rule {self.rule}"] * bool(self.rule))
 
     @property
@@ -90,8 +94,10 @@ def follow(wire: Wire, hop: NextHop, done: Callable[[NextHop], None]) -> None:
     wire.locate(hop.uri, hop.send_from, found, lost)
 
 
-def configured(rules: Iterable[Rule], groups: Mapping[str, Group]) -> list[NextHop]:
-    """Every next hop that rules and groups name, in their order; those that a Request-URI names are not known before.
+def configured(
+    rules: Iterable[Rule], groups: Mapping[str, Group], registrations: Iterable[Enrolling] = ()
+) -> list[NextHop]:
+    """Every next hop that rules, groups and registrations name; those that a Request-URI names are not known before.
 
     A group's members stand there once for the group, and for a rule where that sends to them by another listener.
     """
@@ -102,6 +108,10 @@ def configured(rules: Iterable[Rule], groups: Mapping[str, Group]) -> list[NextH
                 found.append(NextHop(hop.uri, hop.send_from, rule.name, hop.group))
     for group in groups.values():
         found += [NextHop(member.uri, group.send_from, "", group.name) for member in group.members]
+    for each in registrations:
+        registrar = next_hop(each.registrar)
+        if registrar.scheme != GROUP:
+            found.append(NextHop(registrar, each.send_from, aor=str(each.aor)))
     return found
 
 

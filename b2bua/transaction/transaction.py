@@ -6,6 +6,7 @@ request that they belong to (RFC 3261 17.1.1.3, 9.1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from b2bua.sip.listener import Flow
@@ -32,6 +33,12 @@ class ClientUser(Protocol):
 
     def unanswered(self, transaction: ClientTransaction, status: int, reason: str) -> None:
         """No response will come: 408 after the time for it, 503 where the transport could not deliver."""
+
+    def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
+        """We are asked who we are, and have what proves it: send the request `again`, unless it is not wanted any more.
+
+        Called only where there are credentials of our own; returns whether it was sent.
+        """
 
 
 class ServerUser(Protocol):
