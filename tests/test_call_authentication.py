@@ -13,7 +13,7 @@ from b2bua.call.hall import Hall
 from b2bua.ops.phone import Dialog, Sent, answer_all
 from b2bua.policy import authentication
 from b2bua.policy.nonces import ROOM
-from b2bua.sip.message import Headers, Response
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ServerTransaction
 from tests.credentials import challenges, credentials, line
 from tests.hostile import LONG
@@ -187,6 +187,19 @@ class TestAsked(Asked):
         world.settle()
         self.assertEqual(said.status, 200)
         self.assertEqual(dialog.heard[-1].headers["Proxy-Authorization"], sent)
+
+
+    def test_register_of_others(self) -> None:
+        """A REGISTER that goes on, as nobody here asks for its password, keeps what it says to whom it goes to."""
+        for methods, left in ((("calls",), 1), (("REGISTER", "calls"), 0), ((), 1)):
+            world = self.begin(asking(*methods))
+            proving = world.hall._proving
+            assert proving is not None
+            challenge = {"algorithm": "MD5", "realm": REALM, "nonce": "n"}
+            for method in ("REGISTER", "MESSAGE"):
+                granted: Headers = {"Authorization": [self.tell(challenge, method)]}
+                proving.strip(world.configuration.zones["public"], Request(method, HOME, {}), granted)
+                self.assertEqual(len(granted), left if method == "REGISTER" else int(not methods), (methods, method))
 
 
 class TestCheated(Asked):

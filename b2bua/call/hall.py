@@ -404,8 +404,8 @@ class Hall:
             granted = hiding.grant(message, target.listener.host)
         else:
             granted = self._naming(hiding, source, target, message)
-        if self._proving is not None and self._zones[source.listener.zone].authenticate:
-            self._proving.strip(granted)
+        if self._proving is not None:
+            self._proving.strip(self._zones[source.listener.zone], message, granted)
         if source.barred or target.barred:
             source.barred = target.barred = True
             not_for_transfer(granted)

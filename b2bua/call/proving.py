@@ -11,7 +11,7 @@ from b2bua.policy.users import Secret, UsersFailed, checked
 from b2bua.policy.zones import Zone
 from b2bua.sip.digest import Credentials, algorithm_of
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.message import Headers, Request
+from b2bua.sip.message import Headers, Message, Request
 from b2bua.sip.status import reason_of
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -49,9 +49,16 @@ class Proving:
             return False
         return self._asked(transaction, claim)
 
-    def strip(self, headers: Headers) -> None:
-        """Take out of what crosses the credentials that were for us."""
-        self._authentication.strip(headers)
+    def strip(self, zone: Zone, message: Message, granted: Headers) -> None:
+        """Take out of what crosses the credentials that were for us.
+
+        A phone says them in its calls too, asked or not. A REGISTER that goes on unasked has those of whom it goes to,
+        whose realm may have the same name.
+        """
+        if zone.authenticate:
+            registers = isinstance(message, Request) and message.method == "REGISTER"
+            if not registers or "REGISTER" in zone.authenticate:
+                self._authentication.strip(granted)
 
     def _asked(self, transaction: ServerTransaction, claim: Credentials) -> bool:
         """Ask for the user's HA1. A source that takes its time calls back."""
