@@ -262,6 +262,30 @@ class TestChallenges(Trunked):
         self.assertEqual(given.algorithm, "SHA-256")
         self.assertTrue(right(request, given))
 
+    def test_the_next_nonce(self) -> None:
+        """RFC 7616 3.5: it counts from now on; the end of our exchange is nothing for the caller."""
+        for nonce, info in (("n1", 'rspauth="00", NextNonce = "n2"'), ("n2", 'nextnonce="", qop=auth'), ("n2", "x")):
+            sent = self.alice.ask("MESSAGE", "sip:bob@biloxi.example")
+            if nonce == "n1":
+                self.asks()
+            self.world.settle()
+            (given,) = proofs(self.bob.says(200, b"", {"Authentication-Info": [info]}))
+            self.world.settle()
+            self.assertEqual((given.nonce, sent.status), (nonce, 200))
+            self.assertNotIn("Authentication-Info", sent.responses[-1].headers)
+        self.world.quiet()
+
+    def test_the_callers_own_end(self) -> None:
+        """Where the caller has credentials of its own on the request, it may be theirs: it crosses."""
+        theirs = str(Credentials("alice", "other.example", "x", "sip:bob@10.0.0.20", "00"))
+        sent = self.alice.ask("MESSAGE", "sip:bob@biloxi.example", headers={"Authorization": [theirs]})
+        self.asks()
+        self.world.settle()
+        self.bob.says(200, b"", {"Authentication-Info": ['rspauth="00"']})
+        self.world.settle()
+        self.assertEqual(sent.responses[-1].first("Authentication-Info"), 'rspauth="00"')
+        self.world.quiet()
+
     def test_several(self) -> None:
         """Two realms of ours at once, of the proxy and of the server behind it (RFC 3261 22.3)."""
         other = TRUNK.replace("carrier.example", "inner.example")

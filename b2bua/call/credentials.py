@@ -24,6 +24,8 @@ from b2bua.policy.accounts import (
     Proof,
     asked_by,
     hop_of,
+    next_nonce,
+    others,
     put,
     strongest,
     without,
@@ -35,6 +37,7 @@ from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ClientTransaction, ClientUser
 
+INFO = "Authentication-Info"
 TRIES = 3  # of one request once it is challenged, by all realms together
 PLACES = 1024  # addresses that are remembered for the accounts, at most
 LIFE = 86_400.0  # seconds until an address is forgotten to which the next hop leads no more: it may be another's by now
@@ -111,6 +114,17 @@ class Bearer:
         """Answer this challenge from now on."""
         self._proofs[place, account.realm, account.user] = Proof(account, asked, self.tokens.word())
 
+    def heard(self, place: Place, request: Request, response: Response) -> Response:
+        """A 2xx with the end of a digest exchange (RFC 7616 3.5), less that where the exchange was ours."""
+        for (there, realm, _), proof in self._proofs.items():
+            said = request.headers.get(proof.header, ())
+            if there == place and proof.header == "Authorization" and len(said) == 1 and not others(said, realm):
+                if nonce := next_nonce(response.first(INFO)):
+                    self.prove(place, proof.account, Asked(proof.header, proof.challenge._replace(nonce=nonce)))
+                headers = {name: values for name, values in response.headers.items() if name != INFO}
+                return Response(response.status, response.reason, headers, response.body)
+        return response
+
     def refused(self, place: Place, account: Account, flow: Flow, why: str) -> None:
         """The operator is told, and what was not taken is not brought again."""
         self._proofs.pop((place, account.realm, account.user), None)
@@ -134,6 +148,8 @@ class Challenged:
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """A response: the sender's, unless it asks for what is ours."""
         if response.status not in CHALLENGES:
+            if INFO in response.headers and response.status < 300:
+                response = self._bearer.heard(self._place, transaction.request, response)
             self._user.answered(transaction, response)
             return
         ours = self._ours(transaction.request, asked_by(response))

@@ -6,6 +6,7 @@ what digest needs is kept, and neither is ever shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,6 +31,8 @@ ANSWERS = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Aut
 CHALLENGES = frozenset({401, 407})
 _STRONGEST = ("SHA-512-256", "SHA-256", "MD5")  # RFC 8760 2.4 takes the topmost, unless local policy says otherwise
 _QOPS = ("auth", "auth-int")
+
+_NEXT_NONCE = re.compile(r'(?:^|[,\s])nextnonce[ \t]*=[ \t]*"([^"\\\x00-\x1f\x7f]+)"', re.I)
 
 Hop = tuple[str, int]
 
@@ -97,6 +100,12 @@ def strongest(account: Account, asked: Iterable[Asked]) -> Asked | None:
 
 def _plain(challenge: Challenge) -> str:
     return algorithm_of(challenge.algorithm).removesuffix(SESSION)
+
+
+def next_nonce(info: str) -> str:
+    """The nonce that Authentication-Info wants from now on (RFC 7616 3.5); empty where it names none."""
+    found = _NEXT_NONCE.search(info)
+    return found[1] if found is not None else ""
 
 
 class Proof:
