@@ -96,7 +96,7 @@ def assemble(
     switchboard.hall = hall
     if configuration.registrar is not None:
         bindings = Bindings(store or MemoryStore())
-        hall.registrar = Registrar(hall, bindings, configuration.registrar)
+        hall.lookup = hall.registrar = Registrar(hall, bindings, configuration.registrar)
         if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
             hall.inside = MidRegistrar(hall, bindings, configuration.registrar)
     if groups:
@@ -125,6 +125,7 @@ class Border(Service):
             name: ClientContexts(configuration.tls.ca, configuration.tls.verify, files.default)
             for name, files in configuration.tls_files.items()
         }
+        self.store = open_store(configuration.store) if configuration.store else None
         kernel = self.routes.lookup if self.routes is not None else None
         self.switchboard, self.hall = assemble(
             configuration,
@@ -133,7 +134,7 @@ class Border(Service):
             kernel,
             self.resolver,
             journal or CallLog(),
-            open_store(configuration.store) if configuration.store else None,
+            self.store,
         )
         self.connections = Connections(reactor, self.switchboard, self.contexts)
         self.switchboard.connections = self.connections
@@ -195,6 +196,7 @@ class Border(Service):
     def _restore(self, registrar: Registrar) -> None:
         """Whoever was registered still is."""
         begun = self._reactor.seconds()
+        gc.disable()  # it would walk through all that is there already, again and again, and find nothing
         try:
             registrar.begin()
             if self.hall.inside is not None:
@@ -202,9 +204,11 @@ class Border(Service):
         except OSError as error:
             sys.stderr.write(f"b2bua: the registrations cannot be read: {error}\n")
             raise SystemExit(1)
+        finally:
+            gc.enable()
         if count := len(registrar.bindings):
             seconds = self._reactor.seconds() - begun
-            self.log.info("{count} registrations read in {seconds:.1f} s", count=count, seconds=seconds)
+            self.log.info("registrations read: {count} in {seconds:.1f} s", count=count, seconds=seconds)
 
     def _certificate_warnings(self) -> list[str]:
         """Each once, however many listeners show the same certificate."""
@@ -254,8 +258,8 @@ class Border(Service):
         self.connections.close()
         self.switchboard.wheel.stop()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
-        if self.hall.registrar is not None:
-            closing.append(self.hall.registrar.bindings.close())
+        if self.store is not None:
+            closing.append(self.store.close())
         self._ports.clear()
         self.names.stop()
         if self.routes is not None:

@@ -12,11 +12,12 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.protocols.basic import NetstringReceiver
 from twisted.trial.unittest import TestCase
 
 from b2bua.ops.phonelines import free_port
+from b2bua.sip.grammar import bracketed
 from tests.children import Child, bound, start_bridge
 from tests.pki import issue, make_ca
 from tests.programs import need
@@ -92,7 +93,7 @@ port = {private_port}
 """
 
 BARESIP = """
-sip_listen {address}:{port}
+sip_listen {host}:{port}
 sip_certificate {folder}/both.pem
 net_interface {address}
 audio_source aufile,{folder}/in.wav
@@ -102,7 +103,8 @@ module aufile.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
-ctrl_tcp_listen {address}:{control}
+ctrl_tcp_listen {host}:{control}
+{more}
 """
 
 
@@ -152,15 +154,15 @@ class Control(NetstringReceiver):
         return happened
 
 
-class TestClients(TestCase):
-    """Programs that others wrote."""
+class Clients(TestCase):
+    """Programs that others wrote, and what they need beside them."""
 
     timeout = 90
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         ca = make_ca()
-        certificate = issue(ca, ips=[PUBLIC, PRIVATE, ALICE, BOB])
+        certificate = issue(ca, ips=[PUBLIC, PRIVATE, ALICE, BOB, "::1"])
         certificate.write(self.folder)
         ca.write(self.folder, "ca")
         (self.folder / "both.pem").write_bytes(certificate.pem + certificate.key_pem)
@@ -171,6 +173,30 @@ class TestClients(TestCase):
             sound.writeframes((b"\x00\x20" * 10 + b"\x00\xe0" * 10) * 400 * SECONDS)  # 400 Hz
         self.public_port = free_port("udp", PUBLIC)
         self.bob_port = free_port("tcp", BOB)
+
+    async def baresip(self, name: str, address: str, port: int, account: str, more: str = "") -> tuple[Control, Child]:
+        """baresip with a directory of its own; TLS is at the next port (it chooses that itself)."""
+        own = self.folder / name
+        own.mkdir(exist_ok=True)
+        control = free_port("tcp", address)
+        config = BARESIP.format(
+            address=address, host=bracketed(address), port=port, folder=self.folder, modules=MODULES, control=control,
+            more=more,
+        )  # fmt: skip
+        (own / "config").write_text(config)
+        (own / "accounts").write_text(account + "\n")
+        (own / "contacts").write_text("")
+        program = Child(self, need("baresip"), "-f", str(own), "-v", "-s")
+        await bound("tcp", control)
+        endpoint = HostnameEndpoint(reactor, address, control)
+        protocol: Control = await connectProtocol(endpoint, Control())
+        connection: Any = protocol.transport
+        self.addCleanup(connection.abortConnection)
+        return protocol, program
+
+
+class TestClients(Clients):
+    """They call through the bridge."""
 
     async def bridge(self) -> Child:
         """The bridge: UDP on the public side, TCP and TLS on the private one."""
@@ -183,23 +209,6 @@ class TestClients(TestCase):
             ),
             self.folder,
         )  # fmt: skip
-
-    async def baresip(self, name: str, address: str, port: int, account: str) -> tuple[Control, Child]:
-        """baresip with a directory of its own; TLS is at the next port (it chooses that itself)."""
-        own = self.folder / name
-        own.mkdir()
-        control = free_port("tcp", address)
-        config = BARESIP.format(address=address, port=port, folder=self.folder, modules=MODULES, control=control)
-        (own / "config").write_text(config)
-        (own / "accounts").write_text(account + "\n")
-        (own / "contacts").write_text("")
-        program = Child(self, need("baresip"), "-f", str(own), "-v", "-s")
-        await bound("tcp", control)
-        endpoint = TCP4ClientEndpoint(reactor, address, control)
-        protocol: Control = await connectProtocol(endpoint, Control())
-        connection: Any = protocol.transport
-        self.addCleanup(connection.abortConnection)
-        return protocol, program
 
     async def call(self, by: str, caller_hangs_up: bool) -> None:
         """alice calls, by UDP, and bob answers at once; both talk; one hangs up."""

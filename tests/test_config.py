@@ -803,7 +803,7 @@ class TestRoutes(ConfigCase):
                 f'to = "sip:a b": a SIP URI with a character that must be escaped, or without a host {rule}; {example}',
             ],
         )
-        right = 'must be a SIP URI, "group:NAME", a list of them, or "request-uri"'
+        right = 'must be a SIP URI, "group:NAME", "lookup", a list of them, or "request-uri"'
         self.assertEqual(self.wrong_route("to = []"), [f"to = []: an empty list; {right}"])
         self.assertEqual(self.wrong_route("to = 5"), [f"to = 5: {right}"])
 

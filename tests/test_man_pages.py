@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.config import SECTIONS, load
 from b2bua.config.groups import GroupEntry, MemberEntry
 from b2bua.config.reading import Section
+from b2bua.config.registrar import RegistrarEntry
 from b2bua.config.rest import CallEntry, DnsEntry, LimitsEntry, TimersEntry, TopEntry
 from b2bua.config.routes import RouteEntry
 from b2bua.config.sockets import CertificateEntry, ListenerEntry, ZoneEntry
@@ -25,6 +26,7 @@ PAGES = Path(__file__).resolve().parent.parent / "man"
 TABLES: dict[str, type[Section]] = {
     "zone": ZoneEntry,
     "listener": ListenerEntry,
+    "registrar": RegistrarEntry,
     "group": GroupEntry,
     "route": RouteEntry,
     "hiding": Override,

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.uri import Uri, shared_uri
 from b2bua.store import Store
-
-if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
 
 KIND = "binding"  # of the rows in the store
 SECRET = "secret"
@@ -255,10 +252,6 @@ class Bindings:
                 return value
         self.store.put(SECRET, name, fresh)
         return fresh
-
-    def close(self) -> Deferred[None]:
-        """Fires when everything is written."""
-        return self.store.close()
 
     def load(self, listeners: Sequence[Listener], now: float) -> int:
         """Enter what the store has and what has not expired; returns how many.

@@ -16,7 +16,7 @@ from b2bua.call.foreign import beware
 from b2bua.call.homes import Home, behind_nat, natted
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
-from b2bua.call.lookup import registered_way
+from b2bua.call.lookup import Lookup, registered_way
 from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.passing import Passing
@@ -94,7 +94,8 @@ class Hall:
             {zone.name: zone.quota for zone in zones.values()}, {rule.name: rule.quota for rule in rules}
         )
         self.admission = limited if limited else None
-        self.registrar: Registrar | None = None
+        self.registrar: Registrar | None = None  # who answers REGISTER
+        self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
         self.draining = False
         self._zones = zones
@@ -122,12 +123,12 @@ class Hall:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone: nobody is reached by it any more."""
-        if self.registrar is not None:
-            self.registrar.bindings.closed(connection)
+        if self.lookup is not None:
+            self.lookup.bindings.closed(connection)
 
     def keeps(self, connection: Connection) -> bool:
         """Whether somebody is registered by a connection."""
-        return self.registrar is not None and bool(self.registrar.bindings.on(connection))
+        return self.lookup is not None and bool(self.lookup.bindings.on(connection))
 
     def _in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -414,7 +415,7 @@ class Hall:
         near = Leg.of_request(request, flow, self.wire.tokens)
         if natted(request, flow, near):
             near.home = behind_nat
-        known = self.inside or self.registrar
+        known = self.inside or self.lookup
         if known is not None and (binding := known.binding_of(transaction)) is not None:
             near.flow, near.home = registered_way(flow), Home(known.bindings, binding, self.wire.now())
         return near
@@ -426,8 +427,8 @@ class Hall:
         if attempt.binding is not None:
             leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
             leg.bind(attempt.flow, attempt.binding.path)
-            if self.registrar is not None:
-                leg.home = Home(self.registrar.bindings, attempt.binding, self.wire.now())
+            if self.lookup is not None:
+                leg.home = Home(self.lookup.bindings, attempt.binding, self.wire.now())
             return leg
         leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
         if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):
@@ -438,8 +439,8 @@ class Hall:
         """A leg towards a target: its From, To and Request-URI show our own host, or what the zone may see."""
         zone = self._zones[listener.zone]
         shown = uri = request_uri(request, hop, zone) if binding is None else hop
-        if binding is not None and self.registrar is not None and self.registrar.name:
-            shown = Uri("sip", "", self.registrar.name)
+        if binding is not None and self.lookup is not None and self.lookup.name:
+            shown = Uri("sip", "", self.lookup.name)
         local, remote = caller(request, listener, zone), callee(request, shown, zone)
         if binding is not None and self.inside is not None:
             remote = self.inside.named(request, remote)

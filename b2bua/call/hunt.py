@@ -208,7 +208,7 @@ class Hunt(ABC, Generic[_Trial]):
     def _by_another_flow(self, binding: Binding, outcome: Outcome) -> bool:
         """Whether a phone that could not be reached has another way, which is tried next (RFC 5626 5.3)."""
         failed = outcome.status == 430 if outcome.response is not None else outcome.status in (430, 480, 503)
-        found = self.hall.registrar.alternates(binding) if failed and self.hall.registrar is not None else []
+        found = self.hall.lookup.alternates(binding) if failed and self.hall.lookup is not None else []
         self._hops[:0] = found[:1]  # which has the others behind it
         return bool(found)
 

@@ -89,4 +89,4 @@ def registered(hall: Hall, request: Request) -> tuple[list[Hop], int, str]:
     """`Lookup.targets`, also where there is no registrar; a phone's alias leads to that phone."""
     if hall.inside is not None and (passage := hall.inside.passages.of_alias(request.uri.user)) is not None:
         return hall.inside.phones(passage)
-    return hall.registrar.targets(request) if hall.registrar is not None else ([], 404, "there is no registrar")
+    return hall.lookup.targets(request) if hall.lookup is not None else ([], 404, "there is no registrar")

@@ -62,7 +62,7 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     policy, script = read_policy(reading, top.policy)
     if reading.mistakes:
         raise ConfigurationError(reading.mistakes)
-    caution(reading, sockets.listeners, groups, rules, script is not None)
+    caution(reading, sockets.listeners, groups, rules, script is not None, registrar.zones if registrar else ())
     return Configuration(
         path=path,
         listeners=sockets.listeners,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from b2bua.config.reading import Reading
 from b2bua.config.routes import ways_out
 from b2bua.policy.groups import Group, Hop, hops
 from b2bua.policy.mistakes import NOTHING
-from b2bua.policy.routing import AUTO, Go, Rule
+from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
 from b2bua.sip.listener import Listener
 
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
@@ -20,10 +20,15 @@ def caution(
     groups: Mapping[str, Group],
     rules: tuple[Rule, ...],
     has_script: bool,
+    zones: Collection[str] = (),
 ) -> None:
     """Add to the warnings what a configuration without mistakes still deserves."""
     if not rules and not has_script:
         reading.warn("route", NOTHING, "there is no [[route]] and no policy: every call will be answered 404")
+    looked_up = any(isinstance(rule.answer, Go) and REGISTERED in rule.answer.to for rule in rules)
+    if "registrar" in reading.raw and not looked_up and not has_script:
+        message = 'no [[route]] has to = "lookup": phones register, and nobody is sent to them'
+        reading.warn("registrar", NOTHING, message)
     if has_script and len({each.zone for each in listeners}) > 1:
         reading.warn("policy", reading.raw["policy"], f"where it sends a call to another zone, {_BY_US}")
     for number, rule in enumerate(rules, 1):
@@ -35,7 +40,7 @@ def caution(
             reached = hops(rule.answer, groups)
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
-            outgoing = _outgoing(rule.answer, reached, listeners)
+            outgoing = _outgoing(rule.answer, reached, listeners, zones)
             if text := media_caution(incoming, outgoing, AUTO in asked):
                 reading.warn(key, NOTHING, text)
 
@@ -56,8 +61,13 @@ def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], ma
     return "; ".join(found)
 
 
-def _outgoing(answer: Go, reached: list[Hop], listeners: tuple[Listener, ...]) -> list[Listener]:
+def _outgoing(
+    answer: Go, reached: list[Hop], listeners: tuple[Listener, ...], zones: Collection[str]
+) -> list[Listener]:
+    """`zones` are where phones register; everywhere where there are none."""
     ways = [ways_out(listeners, hop.send_from, hop.uri) for hop in reached]
+    if REGISTERED in answer.to:
+        ways.append([each for each in listeners if not zones or each.zone in zones])
     ways = ways or [ways_out(listeners, answer.send_from, None)]
     return [each for each in listeners if any(each in way for way in ways)]
 

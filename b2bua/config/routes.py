@@ -14,7 +14,7 @@ from b2bua.policy.admission import Quota
 from b2bua.policy.groups import Group, hops
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
-from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
+from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REGISTERED, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
 from b2bua.policy.rules import KINDS
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
@@ -118,7 +118,10 @@ def _answer(
         # A group's members have been held against its own send_from, if the route gives none.
         if not hop.group or value.send_from != AUTO:
             _way_out(reading, entry, hop.uri, sockets)
-    _say_what_is_in_vain(reading, entry, len(reached))
+    looks_up = REGISTERED in answer.to
+    if looks_up and not reached and value.send_from != AUTO:
+        reading.warn(f"{key}.send_from", value.send_from, "has no effect: each phone is reached as it registered")
+    _say_what_is_in_vain(reading, entry, len(reached) + 2 * looks_up)
     return answer
 
 
@@ -177,6 +180,8 @@ def _right(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if scheme == GROUP:
         return f'must be "{GROUP}:" and the name of a [[group]]'
+    if get_close_matches(text, [LOOKUP], 1, 0.7):
+        return f'did you mean "{LOOKUP}"?'
     known = (GROUP, "sip", "sips")
     if scheme not in known and rest and (meant := get_close_matches(scheme, known, 1, 0.7)):
         return f'did you mean "{meant[0]}:{rest}"?'

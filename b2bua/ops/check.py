@@ -14,7 +14,7 @@ from b2bua.ops.tables import counted, details, table
 from b2bua.ops.ways import NextHop, configured, follow, rows
 from b2bua.policy.groups import Group
 from b2bua.policy.interface import Kernel
-from b2bua.policy.routing import AUTO, Go, Rule
+from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
 from b2bua.sip.grammar import bracketed
 
 Say = Callable[[str], None]
@@ -101,6 +101,8 @@ def _rules(rules: Iterable[Rule], hops: list[NextHop], wire: Wire, kernel: Kerne
             send_from = rule.answer.send_from
             sends = "the kernel's route decides" if send_from == AUTO else f"send_from {send_from}"
             lines.append(f"  each request's own URI says where to; {sends}")
+        if isinstance(rule.answer, Go) and REGISTERED in rule.answer.to:
+            lines.append("  to whoever is registered, by the listener and the connection by which each registered")
         for hop in hops:
             if hop.rule == rule.name:
                 lines += [f"  {hop.uri}{f' of group {hop.group}' if hop.group else ''}", *_ways(hop, wire, kernel)]

@@ -21,6 +21,7 @@ from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
 from b2bua.ops.log import escaped
+from b2bua.ops.registered import BINDINGS, NO_REGISTRAR, binding_rows
 from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
@@ -77,7 +78,7 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "limits", "leaks", "explain", "stats", "drain", "undrain", "help", "quit",
+        "groups", "bindings", "limits", "leaks", "explain", "stats", "unregister", "drain", "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -111,8 +112,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.limits, self.leaks, self.explain, self.stats,
-            self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.bindings, self.limits, self.leaks, self.explain,
+            self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -215,6 +216,18 @@ class Commands:
             self._say(table(MEMBERS, rows))
         self._say(counted(len(rows), "member"))
 
+    def bindings(self, aor: str = "", limit: int = SHOWN) -> None:
+        """Who is registered, from where and by which listener; with a text, those that have it in a column."""
+        lookup = self._hall.lookup
+        if lookup is None:
+            self._say(NO_REGISTRAR)
+            return
+        rows, count = binding_rows(lookup.bindings, self._board.now(), aor, limit)
+        if rows:
+            self._say(table(BINDINGS, rows))
+        more = f", the first {limit} of them above" if count > limit else ""
+        self._say(f"{counted(count, 'binding')}{more}")
+
     def limits(self) -> None:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""
         rows = limit_rows(self._hall.admission, self._board.sources)
@@ -246,7 +259,9 @@ class Commands:
         routes = self._border.routes
         try:
             lookup = routes.lookup if routes else None
-            asked = explain(self._border.configuration, self._board, question, lookup, self._hall.groups)
+            asked = explain(
+                self._border.configuration, self._board, question, lookup, self._hall.groups, self._hall.lookup
+            )
         except CannotAsk as error:
             self._say(str(error))
             return
@@ -314,6 +329,21 @@ class Commands:
         """Trace a call no longer; without an id, none at all."""
         stopped = [each for each in self._tracer if each.startswith(call_id) and self._tracer.stop(each)]
         self._say("\n".join(f"no longer traced: {each}" for each in stopped) or "no such call is traced")
+
+    def unregister(self, aor: str) -> None:
+        """Take every binding of a user away; phones may register again."""
+        lookup = self._hall.lookup
+        if lookup is None:
+            self._say(NO_REGISTRAR)
+            return
+        known = list(lookup.bindings.of(aor))
+        for binding in known:
+            lookup.bindings.remove(binding, "unregistered from the manhole")
+        if known:
+            self.log.info("{user} unregisters {aor}", user=self.user, aor=aor)
+        self._say(
+            f"{counted(len(known), 'binding')} of {aor} taken away" if known else f"nobody is registered as {aor}"
+        )
 
     def drain(self, then_stop: bool = False) -> None:
         """Refuse new calls with 503; those that are up go on. With then_stop=True the bridge ends with the last."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
 
+from b2bua.call.lookup import Lookup
 from b2bua.call.wire import Wire
 from b2bua.config import Configuration
 from b2bua.ops.rehearsal import Rehearsal
@@ -96,7 +97,9 @@ class Explanation:
 
     def _hop(self, number: int, hop: NextHop) -> str:
         sends = "the kernel chooses the interface" if hop.send_from == AUTO else f"send_from {hop.send_from}"
-        if hop.send_from != self.send_from:
+        if hop.registered:
+            sends = "as it registered"
+        elif hop.send_from != self.send_from:
             sends += ", which its group names" if hop.group else ", which a Route of the request names"
         member = f" of group {hop.group}, by priority and chance" if hop.group else ""
         lines = [f"Next hop {number}: {hop.uri}{member}, {sends}"]
@@ -114,11 +117,13 @@ def explain(
     question: Question,
     kernel: Kernel | None = None,
     groups: Groups | None = None,
+    lookup: Lookup | None = None,
 ) -> Deferred[Explanation]:
     """What would become of a request that `question` describes.
 
     `wire` finds addresses and listeners as for a real call; nothing is sent. `kernel` is asked for routes that the
     choice does not need, only to show them. `groups` is what is known of their members; without it none of them rests.
+    `lookup` knows who is registered; without it nobody is.
     Raises CannotAsk; the Deferred fires at once unless a name has to be looked up or the policy script takes its time.
     """
     request, flow, fault = _ask(wire.listeners, question)
@@ -130,9 +135,20 @@ def explain(
     elif request.method in _NOT_ROUTED:
         explanation.why = f"{request.method} is not routed: it goes where its INVITE went"
         done.callback(explanation)
+    elif request.method == "REGISTER" and configuration.registrar is not None:
+        explanation.why = "REGISTER is not routed: the registrar answers it"
+        done.callback(explanation)
     else:
-        Rehearsal(configuration, wire, explanation, done, groups).start()
+        Rehearsal(configuration, wire, explanation, done, groups, lookup).start()
+        if lookup is None and configuration.registrar is not None:
+            done.addCallback(_not_known)
     return done
+
+
+def _not_known(explanation: Explanation) -> Explanation:
+    if explanation.status == 480 and not explanation.hops:
+        explanation.why += "; who is, the running bridge knows: ask explain() in its manhole"
+    return explanation
 
 
 def _ask(listeners: Sequence[Listener], question: Question) -> tuple[Request, Flow, Malformed | None]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from b2bua.call.bindings import Binding
+from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.call import Call
 from b2bua.call.hall import Hall
+from b2bua.call.lookup import Lookup
 from b2bua.call.wire import Wire
 from b2bua.config import Configuration
 from b2bua.ops.ways import BRANCH, NextHop, Way, look
@@ -31,6 +32,7 @@ from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
+from b2bua.store.memory import MemoryStore
 from b2bua.transaction.index import client_key, server_key
 from b2bua.transaction.machine import response_input
 from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
@@ -49,6 +51,7 @@ class Rehearsal:
         explanation: Explanation,
         done: Deferred[Explanation],
         groups: Groups | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         self.timers = wire.timers
         self.tokens = wire.tokens
@@ -72,6 +75,9 @@ class Rehearsal:
             configuration.call,
             groups.copy() if groups is not None else Groups(configuration.groups.values(), wire.tokens.below),
         )
+        if configuration.registrar is not None:
+            bindings = lookup.bindings if lookup is not None else Bindings(MemoryStore())
+            self._hall.lookup = Lookup(self._hall, bindings, configuration.registrar.domains)
 
     def start(self) -> None:
         """Give the request to the hall."""
@@ -185,11 +191,20 @@ class Rehearsal:
     ) -> ClientTransaction:
         """Not sent: taken down, with the Via that it would have."""
         request.headers["Via"] = [flow.listener.via_with(BRANCH)]
-        if self._last is not None:
+        if flow.fixed:
+            self._to_phone(request, flow)
+        elif self._last is not None:
             self._last.request = request
         transaction = ClientTransaction(request, client_key(BRANCH, request.method), flow, user)
         self._unanswered.append((transaction, user))
         return transaction
+
+    def _to_phone(self, request: Request, flow: Flow) -> None:
+        """Who is registered needs no way to be found."""
+        why = "the phone registered by it, and from there"
+        way = Way(Target(flow.listener.transport, flow.host, flow.port), Choice(flow.listener, why), "", request)
+        hop = NextHop(request.uri, flow.listener.name, ways=[way], registered=True)
+        self._explanation.hops.append(hop)
 
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """A final answer of ours is the end of it."""

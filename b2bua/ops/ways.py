@@ -39,7 +39,10 @@ class Way:
 
 @dataclass(slots=True)
 class NextHop:
-    """Where requests are sent. `rule` and `group` are whose next hop it is, `lost` why it has no address at all."""
+    """Where requests are sent. `rule` and `group` are whose next hop it is, `lost` why it has no address at all.
+
+    `registered`: it is a phone, reached as it registered.
+    """
 
     uri: Uri
     send_from: str
@@ -47,6 +50,7 @@ class NextHop:
     group: str = ""
     ways: list[Way] = field(default_factory=list)
     lost: str = ""
+    registered: bool = False
 
     @property
     def whose(self) -> str:
@@ -128,6 +132,8 @@ def rows(hop: NextHop, way: Way, listeners: Sequence[Listener], kernel: Kernel |
 def transport_why(hop: NextHop, target: Target, listeners: Sequence[Listener]) -> str:
     """Why a target has the transport that it has (S2, RFC 3263 4.1)."""
     uri = hop.uri
+    if hop.registered:
+        return "the phone registered by it"
     if any(listener.name == hop.send_from for listener in listeners):
         return f"what {hop.send_from} speaks"
     if uri.secure:
