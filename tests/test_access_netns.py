@@ -131,6 +131,7 @@ class TestAccess(OnMachines):
         # Throttled: a refresh is not for the registrar.
         await self.register(alice)
         self.assertEqual(len(self.saved), 2)
+        self.assertNotIn("leak to zone", self.bridge.output)
         await self.stop()
 
     async def test_dead_flow(self) -> None:

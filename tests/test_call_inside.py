@@ -263,6 +263,56 @@ class TestRegister(Access):
         self.assertEqual(self.answer(self.register()).status, 200)
         self.assertEqual((len(self.one.requests), len(self.two.requests)), (0, 1))
 
+    def test_outage(self) -> None:
+        """While no registrar answers phones stay, for as long as the inside has granted; a new one is told to wait."""
+        self.one.most = 900
+        self.register()
+        self.one.phone.refusing = self.two.phone.refusing = True
+        for _ in range(18):  # 810 seconds
+            self.assertEqual(self.answer(self.register()).status, 200)
+            self.world.wait(45)
+        self.register()
+        self.world.wait(45)
+        self.assertGreaterEqual(self.answer(self.register()).status, 500)
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        sent = self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.assertGreaterEqual(self.answer(sent).status, 500)
+
+    def test_overtaken(self) -> None:
+        """RFC 3261 10.3: a REGISTER that comes late changes nothing, here or inside; nor does * (10.2.2)."""
+        self.register()
+        self.line.dialog.cseq -= 5
+        for contact in ("", "*"):
+            sent = self.register(0, contact=contact)
+            self.assertEqual(self.answer(sent).status, 500)
+        self.assertEqual(len(self.one.requests), 1)
+
+    def test_overtaken_inside(self) -> None:
+        """The same while the inside was asked: the later one counts."""
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        first, second = self.register(), self.register()
+        for dialog, request in reversed(held):
+            self.one.asked(dialog, request)
+            self.world.settle()
+        self.assertEqual((self.answer(second).status, self.answer(first).status), (200, 500))
+
+    def test_odd_answers(self) -> None:
+        """A registrar that says Expires for all, and other Contacts that cannot be read."""
+        headers = {"Expires": ["500"], "Contact": ["<sip:a@b", "<tel:1>;expires=x", "<sip:other@h>;expires=9"]}
+        self.one.phone.asked = lambda dialog, request: dialog.respond(request, 200, headers=headers)
+        self.assertEqual(granted(self.answer(self.register()), "alice"), 60)
+        self.assertEqual(round(self.passages[0].until - self.world.switchboard.now()), 500)
+
+    def test_silent_registrar(self) -> None:
+        """The end of a phone is told to a registrar that is gone itself: tried, and no more."""
+        self.register()
+        self.one.phone.mute = True
+        self.world.wait(62)
+        self.assertEqual(self.passages, [])
+        self.world.wait(40)
+        self.world.quiet()
+
     def test_refused(self) -> None:
         """What the inside refuses makes no binding; nor does a Contact that is somebody else's."""
         self.one.phone.asked = lambda dialog, request: dialog.respond(request, 403)

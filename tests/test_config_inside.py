@@ -8,7 +8,7 @@ from b2bua.call.registrar import Terms
 from tests.test_config import BASE, ROUTE, ConfigCase
 
 REGISTRAR = '[registrar]\nstore = "memory:"\n'
-INWARDS = '[[route]]\nmethod = "REGISTER"\nto = "sip:10.0.0.20;transport=udp"\nsend_from = "private"\n'
+INWARDS = '[[route]]\nmethod = "REGISTER"\nto = "sip:10.0.0.20"\nsend_from = "private"\n'
 
 
 class TestInside(ConfigCase):

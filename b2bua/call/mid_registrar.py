@@ -102,23 +102,30 @@ class MidRegistrar(Registrar):
             self._check_order(request, binding)
         return [Plan(each, _of_binding(each), 0) for each in known]
 
-    def _fresh(self, wish: Wish) -> bool:
+    def _fresh(self, wish: Wish, due: bool = False) -> bool:
         """Whether the inside needs not hear of it: the same phone by the same way, and it was told not long ago.
 
-        From another port or connection it may be somebody else: then the inside asks for the password.
+        From another port or connection it may be somebody else: then the inside asks for the password. `due`: it should
+        have heard of it by now, but what it granted still lasts.
         """
         if not wish.asked:
             return False
-        flow, now = wish.transaction.flow, self.hall.wire.now()
+        request, flow, now = wish.transaction.request, wish.transaction.flow, self.hall.wire.now()
         for plan in wish.plans:
-            known = plan.known
-            passage = self.passages.of(wish.aor, plan.asked)
-            if known is None or not plan.seconds or passage is None or passage.fresh <= now:
+            known, passage = plan.known, self.passages.of(wish.aor, plan.asked)
+            if known is None or not plan.seconds or passage is None or (passage.fresh <= now and not due):
                 return False
-            if known.contact != plan.asked.contact or known.call_id != wish.transaction.request.call_id:
+            if known.contact != plan.asked.contact or known.call_id != request.call_id:
                 return False
             if not same_way(known.flow, flow) or passage.until <= now + plan.seconds:
                 return False
+        return True
+
+    def tides_over(self, wish: Wish) -> bool:
+        """Nobody inside answers: a phone stays registered for as long as the inside has granted. Whether it did."""
+        if not self._fresh(wish, True):
+            return False
+        self._answered(wish, self._changed(wish))
         return True
 
     def _changed(self, wish: Wish) -> Headers:
