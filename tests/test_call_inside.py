@@ -7,6 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.passages import Passage
+from b2bua.ops.explain import Explanation, Question, explain
 from b2bua.ops.phone import Dialog, Sent
 from b2bua.sip.message import Headers, Request, Response
 from tests.registering import Registration, granted
@@ -497,3 +498,25 @@ class TestRestart(Access):
         self.world.wait(3)
         self.assertEqual(self.one.requests, [])
         self.assertEqual(self.passages, [])
+
+
+class TestExplained(Access):
+    """`b2bua explain`."""
+
+    def asked(self, configuration: str, zone: str = "public") -> Explanation:
+        """What would become of a REGISTER."""
+        world = World(configuration)
+        question = Question("sip:alice@example.com", "REGISTER", zone)
+        found: list[Explanation] = []
+        explain(world.configuration, world.switchboard, question).addCallback(found.append)
+        return found[0]
+
+    def test_sent_on(self) -> None:
+        """By which rule and listener, to whom."""
+        explanation = self.asked(ACCESS)
+        self.assertEqual([hop.uri.host for hop in explanation.hops], ["10.0.0.21", "10.0.0.22"])
+        self.assertTrue(explanation.sent)
+
+    def test_ours(self) -> None:
+        """Where no rule says so, the registrar answers."""
+        self.assertIn("the registrar answers it", self.asked(ACCESS, "private").why)

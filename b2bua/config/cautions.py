@@ -47,7 +47,8 @@ def caution(
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
             outgoing = _outgoing(rule.answer, reached, listeners, zones)
-            if text := media_caution(incoming, outgoing, AUTO in asked):
+            calls = rule.asks_for("INVITE") or not rule.asks_for("REGISTER")
+            if text := media_caution(incoming, outgoing, AUTO in asked) if calls else "":
                 reading.warn(key, NOTHING, text)
 
 
