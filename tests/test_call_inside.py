@@ -457,6 +457,56 @@ class TestFlows(Access):
         self.world.quiet()
 
 
+class TestTwoFlows(Access):
+    """RFC 5626: one phone by two connections is one phone for the inside."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        params = ';+sip.instance="<urn:uuid:1>";reg-id={}'
+        self.lines = []
+        for at, transport in ((1, "tcp"), (2, "udp")):
+            phone = self.world.phone("alice", "192.0.2.40", transport)
+            line = Registration(phone, phone.by_proxy(), params=params.format(at))
+            line.headers = {"Supported": ["outbound, path"]}
+            self.register(line=line)
+            self.lines.append(line)
+
+    def call(self) -> list[int]:
+        """How many calls each of its ends gets of one of the inside's, which ends."""
+        talk = self.one.phone.invite(next(iter(self.one.contacts)))
+        self.world.settle()
+        found = [len([each for each in line.phone.dialogs if each.invitation]) for line in self.lines]
+        talk.cancel()
+        self.world.settle()
+        for line in self.lines:
+            line.phone.dialogs.clear()
+        return found
+
+    def test_one_alias(self) -> None:
+        """It rings once: by the flow that was heard of last."""
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [0, 1])
+
+    def test_one_dies(self) -> None:
+        """The inside is told only with the last."""
+        self.lines[0].phone.drop()  # type: ignore[attr-defined]
+        self.world.settle()
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [0, 1])
+        self.world.wait(62)
+        self.assertEqual(self.one.contacts, {})
+
+    def test_one_leaves(self) -> None:
+        """The same where the phone takes one away itself; a registrar that then refuses is in the journal."""
+        self.register(0, line=self.lines[1])
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [1, 0])
+        self.one.phone.asked = lambda dialog, request: dialog.respond(request, 403)
+        self.lines[0].phone.drop()  # type: ignore[attr-defined]
+        self.world.settle()
+        self.assertIn("still has alice@example.com (403 to our REGISTER)", self.world.journal.lines[-1])
+
+
 class TestRestart(Access):
     """What outlives a stop."""
 

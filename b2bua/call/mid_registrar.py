@@ -169,7 +169,15 @@ class MidRegistrar(Registrar):
     def seconds(self, wish: Wish, hop: str) -> list[int]:
         """For how long each Contact is registered inside, if it is for us to say."""
         least = max(self._least.get(hop, 0), self.terms.throttle * 2)
-        return [max(plan.seconds, least) if plan.seconds else 0 for plan in wish.plans]
+        return [0 if self._leaves(wish, plan) else max(plan.seconds, least, 1) for plan in wish.plans]
+
+    def _leaves(self, wish: Wish, plan: Plan) -> bool:
+        """Whether a phone is gone with this Contact: it may have another flow (RFC 5626); inside they are one."""
+        if plan.seconds:
+            return False
+        ending = [each.known for each in wish.plans if not each.seconds]
+        key = key_of(plan.asked)
+        return not any(key_of(each) == key and each not in ending for each in self.bindings.of(wish.aor))
 
     def too_brief(self, hop: str, response: Response) -> bool:
         """423 (RFC 3261 21.4.17): learn what the inside wants; whether that is news."""
@@ -209,7 +217,8 @@ class MidRegistrar(Registrar):
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             words = self.passages.words(wish.aor, plan.asked)
             if not plan.seconds:
-                self.passages.drop(wish.aor, plan.asked)  # the inside knows
+                if self._leaves(wish, plan):
+                    self.passages.drop(wish.aor, plan.asked)  # the inside knows
                 plans.append(plan)
                 continue
             lasts = granted.get(words.alias, granted.get("", asked))
@@ -242,7 +251,7 @@ class MidRegistrar(Registrar):
         """Where an alias leads to: the phone's newest way, and what to say where it has none."""
         now = self.hall.wire.now()
         found = [each for each in self.bindings.of(passage.aor) if key_of(each) == passage.key and each.expires > now]
-        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)
+        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)  # then `alternates`, where it fails
         return [Hop(each.uri, 0, each) for each in found[:1]], 480, "the phone is registered no more"
 
     def named(self, request: Request, remote: str) -> str:
