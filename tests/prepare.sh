@@ -14,6 +14,8 @@ wanted=${*:-'
     telnet:inetutils-telnet
     ssh:openssh-client
     openssl:openssl
+    kamailio:kamailio
+    nft:nftables
 '}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 

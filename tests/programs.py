@@ -10,6 +10,7 @@ from unittest import SkipTest
 PACKAGES = {
     "baresip": "baresip-core",
     "ip": "iproute2",
+    "nft": "nftables",
     "sipp": "sip-tester",
     "ssh": "openssh-client",
     "telnet": "inetutils-telnet",

@@ -22,10 +22,11 @@ INSIDE, BRIDGE_INSIDE = "10.0.0.20", "10.0.0.1"
 BRIDGE = "203.0.113.1"
 ROUTER, ROUTER_LATER = "203.0.113.9", "203.0.113.10"  # what the phones are seen as
 PHONES = "192.168.7.2"
-NAT = (
-    "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; "
-    'add rule ip nat out oifname "wan" masquerade'
-)
+NAT = """
+add table ip nat
+add chain ip nat out { type nat hook postrouting priority 100; }
+add rule ip nat out oifname "wan" masquerade
+"""
 ADDRESSES = {"127.0.0.1": BRIDGE, "127.0.0.21": INSIDE, "127.0.0.22": "10.0.0.22", "127.0.0.2": BRIDGE_INSIDE}
 USERS = {
     "version": "table_name(string) table_version(int)\nsubscriber:7\n",
@@ -48,7 +49,7 @@ class TestAccess(OnMachines):
         self.net.wire("in", [f"{BRIDGE_INSIDE}/24"], self.inside, "eth0", [f"{INSIDE}/24"])
         self.far.ip("route add default via 192.168.7.1")
         self.router.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-        self.router.run(need("nft"), NAT)
+        self.router.run(need("nft"), "; ".join(NAT.split("\n")[1:-1]))
         await self.registrar()
         text = (ROOT / "etc/examples/access.toml").read_text()
         await self.start(self.net, re.sub(r"127\.0\.0\.\d+", lambda found: ADDRESSES[found[0]], text))
@@ -130,6 +131,7 @@ class TestAccess(OnMachines):
         # Throttled: a refresh is not for the registrar.
         await self.register(alice)
         self.assertEqual(len(self.saved), 2)
+        self.assertNotIn("leak to zone", self.bridge.output)
         await self.stop()
 
     async def test_dead_flow(self) -> None:

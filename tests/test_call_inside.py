@@ -7,6 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.passages import Passage
+from b2bua.ops.explain import Explanation, Question, explain
 from b2bua.ops.phone import Dialog, Sent
 from b2bua.sip.message import Headers, Request, Response
 from tests.registering import Registration, granted
@@ -263,6 +264,56 @@ class TestRegister(Access):
         self.assertEqual(self.answer(self.register()).status, 200)
         self.assertEqual((len(self.one.requests), len(self.two.requests)), (0, 1))
 
+    def test_outage(self) -> None:
+        """While no registrar answers phones stay, for as long as the inside has granted; a new one is told to wait."""
+        self.one.most = 900
+        self.register()
+        self.one.phone.refusing = self.two.phone.refusing = True
+        for _ in range(18):  # 810 seconds
+            self.assertEqual(self.answer(self.register()).status, 200)
+            self.world.wait(45)
+        self.register()
+        self.world.wait(45)
+        self.assertGreaterEqual(self.answer(self.register()).status, 500)
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        sent = self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.assertGreaterEqual(self.answer(sent).status, 500)
+
+    def test_overtaken(self) -> None:
+        """RFC 3261 10.3: a REGISTER that comes late changes nothing, here or inside; nor does * (10.2.2)."""
+        self.register()
+        self.line.dialog.cseq -= 5
+        for contact in ("", "*"):
+            sent = self.register(0, contact=contact)
+            self.assertEqual(self.answer(sent).status, 500)
+        self.assertEqual(len(self.one.requests), 1)
+
+    def test_overtaken_inside(self) -> None:
+        """The same while the inside was asked: the later one counts."""
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        first, second = self.register(), self.register()
+        for dialog, request in reversed(held):
+            self.one.asked(dialog, request)
+            self.world.settle()
+        self.assertEqual((self.answer(second).status, self.answer(first).status), (200, 500))
+
+    def test_odd_answers(self) -> None:
+        """A registrar that says Expires for all, and other Contacts that cannot be read."""
+        headers = {"Expires": ["500"], "Contact": ["<sip:a@b", "<tel:1>;expires=x", "<sip:other@h>;expires=9"]}
+        self.one.phone.asked = lambda dialog, request: dialog.respond(request, 200, headers=headers)
+        self.assertEqual(granted(self.answer(self.register()), "alice"), 60)
+        self.assertEqual(round(self.passages[0].until - self.world.switchboard.now()), 500)
+
+    def test_silent_registrar(self) -> None:
+        """The end of a phone is told to a registrar that is gone itself: tried, and no more."""
+        self.register()
+        self.one.phone.mute = True
+        self.world.wait(62)
+        self.assertEqual(self.passages, [])
+        self.world.wait(40)
+        self.world.quiet()
+
     def test_refused(self) -> None:
         """What the inside refuses makes no binding; nor does a Contact that is somebody else's."""
         self.one.phone.asked = lambda dialog, request: dialog.respond(request, 403)
@@ -406,6 +457,56 @@ class TestFlows(Access):
         self.world.quiet()
 
 
+class TestTwoFlows(Access):
+    """RFC 5626: one phone by two connections is one phone for the inside."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        params = ';+sip.instance="<urn:uuid:1>";reg-id={}'
+        self.lines = []
+        for at, transport in ((1, "tcp"), (2, "udp")):
+            phone = self.world.phone("alice", "192.0.2.40", transport)
+            line = Registration(phone, phone.by_proxy(), params=params.format(at))
+            line.headers = {"Supported": ["outbound, path"]}
+            self.register(line=line)
+            self.lines.append(line)
+
+    def call(self) -> list[int]:
+        """How many calls each of its ends gets of one of the inside's, which ends."""
+        talk = self.one.phone.invite(next(iter(self.one.contacts)))
+        self.world.settle()
+        found = [len([each for each in line.phone.dialogs if each.invitation]) for line in self.lines]
+        talk.cancel()
+        self.world.settle()
+        for line in self.lines:
+            line.phone.dialogs.clear()
+        return found
+
+    def test_one_alias(self) -> None:
+        """It rings once: by the flow that was heard of last."""
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [0, 1])
+
+    def test_one_dies(self) -> None:
+        """The inside is told only with the last."""
+        self.lines[0].phone.drop()  # type: ignore[attr-defined]
+        self.world.settle()
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [0, 1])
+        self.world.wait(62)
+        self.assertEqual(self.one.contacts, {})
+
+    def test_one_leaves(self) -> None:
+        """The same where the phone takes one away itself; a registrar that then refuses is in the journal."""
+        self.register(0, line=self.lines[1])
+        self.assertEqual(len(self.one.contacts), 1)
+        self.assertEqual(self.call(), [1, 0])
+        self.one.phone.asked = lambda dialog, request: dialog.respond(request, 403)
+        self.lines[0].phone.drop()  # type: ignore[attr-defined]
+        self.world.settle()
+        self.assertIn("still has alice@example.com (403 to our REGISTER)", self.world.journal.lines[-1])
+
+
 class TestRestart(Access):
     """What outlives a stop."""
 
@@ -447,3 +548,25 @@ class TestRestart(Access):
         self.world.wait(3)
         self.assertEqual(self.one.requests, [])
         self.assertEqual(self.passages, [])
+
+
+class TestExplained(Access):
+    """`b2bua explain`."""
+
+    def asked(self, configuration: str, zone: str = "public") -> Explanation:
+        """What would become of a REGISTER."""
+        world = World(configuration)
+        question = Question("sip:alice@example.com", "REGISTER", zone)
+        found: list[Explanation] = []
+        explain(world.configuration, world.switchboard, question).addCallback(found.append)
+        return found[0]
+
+    def test_sent_on(self) -> None:
+        """By which rule and listener, to whom."""
+        explanation = self.asked(ACCESS)
+        self.assertEqual([hop.uri.host for hop in explanation.hops], ["10.0.0.21", "10.0.0.22"])
+        self.assertTrue(explanation.sent)
+
+    def test_ours(self) -> None:
+        """Where no rule says so, the registrar answers."""
+        self.assertIn("the registrar answers it", self.asked(ACCESS, "private").why)

@@ -139,12 +139,12 @@ class Hall:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone: nobody is reached by it any more."""
-        if self.registrar is not None:
-            self.registrar.bindings.closed(connection)
+        if self.lookup is not None:
+            self.lookup.bindings.closed(connection)
 
     def keeps(self, connection: Connection) -> bool:
         """Whether somebody is registered by a connection."""
-        return self.registrar is not None and bool(self.registrar.bindings.on(connection))
+        return self.lookup is not None and bool(self.lookup.bindings.on(connection))
 
     def _in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -436,7 +436,7 @@ class Hall:
         near = Leg.of_request(request, flow, self.wire.tokens)
         if natted(request, flow, near):
             near.home = behind_nat
-        known = self.inside or self.registrar
+        known = self.inside or self.lookup
         if known is not None and (binding := known.binding_of(transaction)) is not None:
             near.flow, near.home = registered_way(flow), Home(known.bindings, binding, self.wire.now())
         return near
@@ -450,8 +450,8 @@ class Hall:
         if attempt.binding is not None:
             leg = self.leg_to(request, attempt.uri, attempt.flow.listener, attempt.binding)
             leg.bind(attempt.flow, attempt.binding.path)
-            if self.registrar is not None:
-                leg.home = Home(self.registrar.bindings, attempt.binding, self.wire.now())
+            if self.lookup is not None:
+                leg.home = Home(self.lookup.bindings, attempt.binding, self.wire.now())
             return leg
         leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
         if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Of the phone's REGISTER they are for us; of the inside's answer they are about its own binding and its own network.
 NOT_ACROSS = frozenset({"Expires", "Min-Expires", "Supported", "Require", "Proxy-Require", "Path", "Service-Route"})
+_NOBODY = frozenset({408, 500, 502, 503, 504})  # it says nothing of the phone
 
 
 class Wish(NamedTuple):
@@ -93,5 +94,5 @@ class Inward(Passing):
         """This is the phone's answer."""
         if outcome.response is not None and outcome.status < 300:
             self.registrar.accepted(self, outcome)
-        else:
+        elif outcome.said not in _NOBODY or not self.registrar.tides_over(self.wish):
             super().conclude(outcome)

@@ -102,23 +102,30 @@ class MidRegistrar(Registrar):
             self._check_order(request, binding)
         return [Plan(each, _of_binding(each), 0) for each in known]
 
-    def _fresh(self, wish: Wish) -> bool:
+    def _fresh(self, wish: Wish, due: bool = False) -> bool:
         """Whether the inside needs not hear of it: the same phone by the same way, and it was told not long ago.
 
-        From another port or connection it may be somebody else: then the inside asks for the password.
+        From another port or connection it may be somebody else: then the inside asks for the password. `due`: it should
+        have heard of it by now, but what it granted still lasts.
         """
         if not wish.asked:
             return False
-        flow, now = wish.transaction.flow, self.hall.wire.now()
+        request, flow, now = wish.transaction.request, wish.transaction.flow, self.hall.wire.now()
         for plan in wish.plans:
-            known = plan.known
-            passage = self.passages.of(wish.aor, plan.asked)
-            if known is None or not plan.seconds or passage is None or passage.fresh <= now:
+            known, passage = plan.known, self.passages.of(wish.aor, plan.asked)
+            if known is None or not plan.seconds or passage is None or (passage.fresh <= now and not due):
                 return False
-            if known.contact != plan.asked.contact or known.call_id != wish.transaction.request.call_id:
+            if known.contact != plan.asked.contact or known.call_id != request.call_id:
                 return False
             if not same_way(known.flow, flow) or passage.until <= now + plan.seconds:
                 return False
+        return True
+
+    def tides_over(self, wish: Wish) -> bool:
+        """Nobody inside answers: a phone stays registered for as long as the inside has granted. Whether it did."""
+        if not self._fresh(wish, True):
+            return False
+        self._answered(wish, self._changed(wish))
         return True
 
     def _changed(self, wish: Wish) -> Headers:
@@ -162,7 +169,15 @@ class MidRegistrar(Registrar):
     def seconds(self, wish: Wish, hop: str) -> list[int]:
         """For how long each Contact is registered inside, if it is for us to say."""
         least = max(self._least.get(hop, 0), self.terms.throttle * 2)
-        return [max(plan.seconds, least) if plan.seconds else 0 for plan in wish.plans]
+        return [0 if self._leaves(wish, plan) else max(plan.seconds, least, 1) for plan in wish.plans]
+
+    def _leaves(self, wish: Wish, plan: Plan) -> bool:
+        """Whether a phone is gone with this Contact: it may have another flow (RFC 5626); inside they are one."""
+        if plan.seconds:
+            return False
+        ending = [each.known for each in wish.plans if not each.seconds]
+        key = key_of(plan.asked)
+        return not any(key_of(each) == key and each not in ending for each in self.bindings.of(wish.aor))
 
     def too_brief(self, hop: str, response: Response) -> bool:
         """423 (RFC 3261 21.4.17): learn what the inside wants; whether that is news."""
@@ -202,7 +217,8 @@ class MidRegistrar(Registrar):
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             words = self.passages.words(wish.aor, plan.asked)
             if not plan.seconds:
-                self.passages.drop(wish.aor, plan.asked)  # the inside knows
+                if self._leaves(wish, plan):
+                    self.passages.drop(wish.aor, plan.asked)  # the inside knows
                 plans.append(plan)
                 continue
             lasts = granted.get(words.alias, granted.get("", asked))
@@ -235,7 +251,7 @@ class MidRegistrar(Registrar):
         """Where an alias leads to: the phone's newest way, and what to say where it has none."""
         now = self.hall.wire.now()
         found = [each for each in self.bindings.of(passage.aor) if key_of(each) == passage.key and each.expires > now]
-        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)
+        found.sort(key=lambda each: (each.reachable, each.heard), reverse=True)  # then `alternates`, where it fails
         return [Hop(each.uri, 0, each) for each in found[:1]], 480, "the phone is registered no more"
 
     def named(self, request: Request, remote: str) -> str:

@@ -26,10 +26,6 @@ class Told(Protocol):
     def instance(self) -> str:
         """`+sip.instance`, empty without one."""
 
-    @property
-    def reg_id(self) -> int:
-        """0 without one."""
-
 
 class Words(NamedTuple):
     """By what the inside knows a phone."""
@@ -176,8 +172,8 @@ class Passages:
 
 
 def key_of(told: Told) -> str:
-    """What tells a phone from others of its address of record: an instance, else a Contact."""
-    return f"{told.instance};{told.reg_id}" if told.instance else told.contact
+    """What tells a phone from others of its address of record: an instance, whatever its flows, else a Contact."""
+    return told.instance or told.contact
 
 
 def _restored(alias: str, value: bytes) -> Passage | None:

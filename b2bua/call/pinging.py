@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from math import ceil
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING
 
 from b2bua.call.bindings import Binding, Bindings

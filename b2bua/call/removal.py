@@ -49,6 +49,9 @@ class Removal:
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Whatever it says, there is nothing more to do."""
+        if response.status >= 300:
+            why = f"the registrar inside still has {self._passage.aor} ({response.status} to our REGISTER)"
+            self._registrar.hall.journal.no_way(self._request, why)
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """It is the phone that knows the password; what it said last has been said already."""

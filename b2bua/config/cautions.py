@@ -27,7 +27,13 @@ def caution(
     if not rules and not has_script:
         reading.warn("route", NOTHING, "there is no [[route]] and no policy: every call will be answered 404")
     looked_up = any(isinstance(rule.answer, Go) and REGISTERED in rule.answer.to for rule in rules)
-    if "registrar" in reading.raw and not looked_up and not has_script:
+    inwards = [
+        number for number, rule in enumerate(rules, 1) if rule.asks_for("REGISTER") and isinstance(rule.answer, Go)
+    ]
+    if "registrar" not in reading.raw:
+        for number in inwards:
+            reading.warn(f"route[{number}]", NOTHING, "REGISTER is answered 405 all the same: there is no [registrar]")
+    elif not looked_up and not inwards and not has_script:
         message = 'no [[route]] has to = "lookup": phones register, and nobody is sent to them'
         reading.warn("registrar", NOTHING, message)
     if has_script and len({each.zone for each in listeners}) > 1:
@@ -46,7 +52,8 @@ def caution(
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
             outgoing = _outgoing(rule.answer, reached, listeners, zones)
-            if text := media_caution(incoming, outgoing, AUTO in asked):
+            calls = rule.asks_for("INVITE") or not rule.asks_for("REGISTER")
+            if text := media_caution(incoming, outgoing, AUTO in asked) if calls else "":
                 reading.warn(key, NOTHING, text)
 
 

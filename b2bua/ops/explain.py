@@ -18,7 +18,7 @@ from b2bua.ops.tables import details
 from b2bua.ops.ways import BRANCH, NextHop, rows
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Kernel
-from b2bua.policy.routing import AUTO, Explained
+from b2bua.policy.routing import AUTO, Explained, Go, decide
 from b2bua.sip.check import check_request
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.headers import canonical
@@ -135,7 +135,11 @@ def explain(
     elif request.method in _NOT_ROUTED:
         explanation.why = f"{request.method} is not routed: it goes where its INVITE went"
         done.callback(explanation)
-    elif request.method == "REGISTER" and configuration.registrar is not None:
+    elif (
+        request.method == "REGISTER"
+        and configuration.registrar is not None
+        and not _sent_on(configuration, request, flow)
+    ):
         explanation.why = "REGISTER is not routed: the registrar answers it"
         done.callback(explanation)
     else:
@@ -143,6 +147,12 @@ def explain(
         if lookup is None and configuration.registrar is not None:
             done.addCallback(_not_known)
     return done
+
+
+def _sent_on(configuration: Configuration, request: Request, flow: Flow) -> bool:
+    """Whether a REGISTER goes to a registrar inside."""
+    inwards = [rule for rule in configuration.rules if rule.asks_for("REGISTER")]
+    return isinstance(decide(inwards, request, flow), Go)
 
 
 def _not_known(explanation: Explanation) -> Explanation:

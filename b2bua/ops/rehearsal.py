@@ -19,6 +19,7 @@ from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.call import Call
 from b2bua.call.hall import Hall
 from b2bua.call.lookup import Lookup
+from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.wire import Wire
 from b2bua.config import Configuration
 from b2bua.ops.ways import BRANCH, NextHop, Way, look
@@ -80,6 +81,8 @@ class Rehearsal:
         if configuration.registrar is not None:
             bindings = lookup.bindings if lookup is not None else Bindings(MemoryStore())
             self._hall.lookup = Lookup(self._hall, bindings, configuration.registrar.domains)
+            if self._explanation.request.method == "REGISTER":
+                self._hall.inside = MidRegistrar(self._hall, Bindings(MemoryStore()), configuration.registrar)
 
     def start(self) -> None:
         """Give the request to the hall."""
