@@ -12,6 +12,7 @@ from b2bua.call.addresses import Attempt
 from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
+from b2bua.call.circles import circle, loop_key
 from b2bua.call.credentials import Bearer
 from b2bua.call.enrolment import Enrolments
 from b2bua.call.foreign import beware
@@ -45,7 +46,7 @@ from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Connection, Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.tokens import BRANCH_LENGTH, LoopKey
+from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -186,8 +187,8 @@ class Hall:
             self.refuse(transaction, 483, "Max-Forwards is used up")
         elif too_short(request, self.limits.min_se):
             self.refuse(transaction, 422, "a session interval that is too short", {"Min-SE": [str(self.limits.min_se)]})
-        elif circle := self._circle(request):
-            self.refuse(transaction, 482, circle)
+        elif why := circle(self.wire.tokens, request, self.limits.spirals):
+            self.refuse(transaction, 482, why)
         elif self.admission is not None and (
             full := self._full(self.admission.zones.get(transaction.flow.listener.zone), request)
         ):
@@ -358,25 +359,7 @@ class Hall:
 
     def loop_key(self, request: Request) -> LoopKey:
         """What decides where a request goes: the same again is a loop (RFC 3261 16.6.8); and which pass this is."""
-        return LoopKey(_way(request), self._passed(request) + 1)
-
-    def _passed(self, request: Request) -> int:
-        """How many times a request has come to us before, as far as our own Vias in it tell."""
-        return max([self.wire.tokens.passes(branch) for branch in _branches(request)], default=0)
-
-    def _circle(self, request: Request) -> str:
-        """Why a request goes in circles; empty where it does not. A spiral, which has another Request-URI, is legal.
-
-        Whoever hides our Via takes this knowledge away; then Max-Forwards ends it.
-        """
-        branches = _branches(request)
-        if not branches:
-            return ""
-        way = _way(request)
-        if any(self.wire.tokens.looped(branch, way) for branch in branches):
-            return "it came back to us as it left"
-        passed = self._passed(request)
-        return f"it came back to us {passed} times" if passed > self.limits.spirals else ""
+        return loop_key(self.wire.tokens, request)
 
     def across(self, source: Leg, target: Leg, message: Request | Response) -> tuple[Headers, bytes]:
         """What of a message crosses: the headers that the table grants, and the body as the target leg says it.
@@ -496,16 +479,6 @@ class Hall:
             for pair in call.pairs:
                 for leg in pair:
                     call.release(leg)
-
-
-def _branches(request: Request) -> list[str]:
-    """The branches in a request that may be our own; none of one that we made ourselves, which has no Via."""
-    vias = request.vias() if "Via" in request.headers else ()
-    return [via.branch for via in vias if len(via.branch) == BRANCH_LENGTH]
-
-
-def _way(request: Request) -> str:
-    return f"{request.method} {request.uri_text}"
 
 
 def _status_across(status: int) -> int:

@@ -4,8 +4,8 @@
 
 The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
 groups of next hops, `registrar` who may register, `authentication` who may come in, `routes` the rules, `trunks` what
-we are to carriers, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as one
-might think.
+we are to carriers, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as
+one might think.
 """
 
 from __future__ import annotations
