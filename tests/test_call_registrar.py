@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.bindings import Binding
@@ -158,7 +160,9 @@ class TestRules(Registered):
         """The domain must be ours, the user somebody, the zone one of ours; proved users register themselves."""
         self.assertEqual(self.ask(PHONE, uri="sip:elsewhere.example").status, 404)
         self.assertEqual(self.ask(PHONE, domain="elsewhere.example").status, 404)
-        self.assertEqual(self.ask(PHONE, user="a%0Ab").status, 404)
+        for user in ("a%0Ab", "a" * 600):
+            self.assertEqual(self.ask(PHONE, user=user).status, 404)
+        self.assertEqual(self.ask(PHONE, call_id="x" * 600).status, 400)
         self.assertEqual(self.ask(PHONE, headers={"To": ["<sip:example.com>"]}).status, 404)
         self.assertEqual(self.ask(PHONE, uri="sip:192.0.2.1", domain="192.0.2.1").status, 200)
         self.assertEqual(self.ask(PHONE, uri="sip:SIP.example.com", domain="192.0.2.1").status, 200)
@@ -285,7 +289,12 @@ class TestExtensions(Registered):
         self.assertEqual(self.bound()[0].path, ("<sip:p1.example;lr>", "<sip:p2.example;lr;ob>"))
         sent = self.ask(PHONE, headers={"Path": path, "Supported": ["timer"]})
         self.assertEqual((sent.status, self.answer(sent).first("Unsupported")), (420, "path"))
-        for wrong in ("<sip:p1.example>", "<tel:+1;lr>", ", ".join(["<sip:p1.example;lr>"] * 9)):
+        for wrong in (
+            "<sip:p1.example>",
+            "<tel:+1;lr>",
+            f"<sip:{'p' * 600}.example;lr>",
+            ", ".join(["<sip:p1.example;lr>"] * 9),
+        ):
             self.assertEqual(self.ask(PHONE, headers={"Path": [wrong], "Supported": ["path"]}).status, 400)
         self.assertNotIn("Path", self.answer(self.ask(headers={"Path": path, "Supported": ["path"]})).headers)
         self.forget()
@@ -377,3 +386,59 @@ class TestStore(SynchronousTestCase):
                     headers = {"To": ["<sip:alice@example.com>"], "Contact": [contact]}
                     world.alice.ask("REGISTER", "sip:example.com", headers=headers)
                     world.settle()
+
+
+class TestModel(SynchronousTestCase):
+    """Whatever is asked in whatever order, what is bound is what a table of a few lines says."""
+
+    CONTACTS = (
+        "<sip:a@192.0.2.20>",
+        "<sip:b@192.0.2.20>",
+        "<sip:b@10.1.1.1;x=y>",
+        "<sip:c@8.8.8.8>",
+        "<sips:d@192.0.2.20>",
+    )
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0, 30, 60, 9000])), min_size=1, max_size=4),
+                st.sampled_from(["one", "two"]),
+                st.integers(1, 9),
+                st.integers(0, 70),
+            ),
+            max_size=12,
+        )
+    )
+    def test_all_or_nothing(self, steps: list[tuple[list[tuple[int, int]], str, int, int]]) -> None:
+        """RFC 3261 10.3: order by Call-ID and CSeq, lifetimes, limits, and no half of a request."""
+        world = World(HOME + "max_bindings = 2\n", begin=1000.0)
+        assert world.hall.registrar is not None
+        model: dict[int, tuple[float, str, int]] = {}
+        for asked, call_id, cseq, wait in steps:
+            headers: Headers = {
+                "To": ["<sip:alice@example.com>"], "Call-ID": [call_id], "CSeq": [f"{cseq} REGISTER"],
+                "Contact": [f"{self.CONTACTS[number]};expires={seconds}" for number, seconds in asked],
+            }  # fmt: skip
+            sent = world.alice.ask("REGISTER", "sip:example.com", headers=headers)
+            world.settle()
+            now = world.clock.seconds()
+            model = {number: bound for number, bound in model.items() if bound[0] > now}
+            after = {number: (now + min(seconds, 7200), call_id, cseq) for number, seconds in asked if seconds}
+            gone = {number for number, seconds in asked if not seconds}
+            wanted = {number: bound for number, bound in {**model, **after}.items() if number not in gone}
+            fine = (
+                len(asked) <= 2
+                and len({number for number, _ in asked}) == len(asked)
+                and all(seconds != 30 and (number < 3 or not seconds) for number, seconds in asked)
+                and not any(
+                    model.get(number, (0, "", 0))[1] == call_id and model[number][2] >= cseq for number, _ in asked
+                )
+                and (len(wanted) <= 2 or not after.keys() - model.keys())
+            )
+            self.assertEqual(sent.status == 200, fine, (steps, sent.responses[-1].reason))
+            model = wanted if fine else model
+            bound = sorted(each.contact for each in world.hall.registrar.bindings.of("alice@example.com"))
+            self.assertEqual(bound, sorted(self.CONTACTS[number][1:-1] for number in model))
+            world.wait(wait)

@@ -65,7 +65,8 @@ class TestContacts(SynchronousTestCase):
     def test_what_is_refused(self) -> None:
         """A Contact that nothing can be sent to, numbers that are none, too many of them."""
         for value in ("<tel:+1>", "<sip:a@h;maddr=?>", "<sip:a@h;maddr=-x->", "<sip:a@h>;q=2", "<sip:a@h>;q=.5",
-                      '<sip:a@h>;+sip.instance="<x>";reg-id=0', "<sip:a@", "<sip:a@h>;q"):  # fmt: skip
+                      '<sip:a@h>;+sip.instance="<x>";reg-id=0', "<sip:a@", "<sip:a@h>;q", f"<sip:{'a' * 1000}@h>",
+                      f'<sip:a@h>;+sip.instance="{"x" * 1000}"'):  # fmt: skip
             self.assertEqual(self.fault(value).status, 400, value)
         self.assertEqual(self.fault(*[f"<sip:a{number}@h>" for number in range(5)]).status, 403)
         self.assertEqual(len(contacts(asked("<sip:a@h>, <sip:b@h>", "<sip:c@h;maddr=192.0.2.1>"), 4) or []), 3)

@@ -30,6 +30,7 @@ FLOW_TIMER = 120  # seconds within which a phone on a stream should let hear of 
 LATE = 30  # more, after which it is gone
 MAX_AGENT = 100  # characters of User-Agent that are kept
 MAX_PATH = 8  # proxies between a phone and us
+MAX_WORD = 500  # characters of a Call-ID, of a user, of one of these proxies
 TICK = 1.0  # seconds from one look at what has expired to the next
 
 
@@ -134,8 +135,10 @@ class Registrar(Lookup):
             raise Refused(404, "Not a domain of this registrar")  # 1 and 5
         self._check_options(request)  # 2
         aor = self.aor(to)
-        if not to.user or not aor.isprintable():
+        if not to.user or not aor.isprintable() or len(aor) > MAX_WORD:
             raise Refused(404, "No user")
+        if len(request.call_id) > MAX_WORD:
+            raise Malformed(f"a Call-ID of more than {MAX_WORD} characters", "a limit of this server")
         if transaction.proved and transaction.proved != aor_of(to, ""):
             raise Refused(403, "Another user's address of record")  # 3 and 4
         return aor
@@ -155,9 +158,11 @@ class Registrar(Lookup):
         path = request.addresses("Path")
         if "path" not in request.tokens("Supported"):
             raise Refused(420, "A Path, and the phone does not know of it", {"Unsupported": ["path"]})
-        if len(path) > MAX_PATH or not all(each.uri.is_sip and each.uri.loose for each in path):
+        kept = tuple(map(str, path))
+        sound = all(each.uri.is_sip and each.uri.loose for each in path)
+        if not sound or len(path) > MAX_PATH or any(len(each) > MAX_WORD for each in kept):
             raise Malformed("a Path that is not of loose routers, or too long", "RFC 3327 4")
-        return tuple(map(str, path))
+        return kept
 
     # What is to become of each Contact (RFC 3261 10.3, 7)
 

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 from twisted.logger import Logger
 
 from b2bua.call.call import Call, Phase
+from b2bua.ops.bound import BINDINGS, NO_REGISTRAR, binding_rows
 from b2bua.ops.desk import Desk, Say
 from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, peer_of, way_of
 from b2bua.ops.log import escaped
-from b2bua.ops.registered import BINDINGS, NO_REGISTRAR, binding_rows
 from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table

@@ -117,7 +117,8 @@ _TAGGED = re.compile(r"""(?:"[^"\\]*+"|[^"<>]*+)[ \t]*<[^<>"]*+>;tag=([A-Za-z0-9
 def tag_of(text: str, rule: str) -> str:
     """The tag of a From or To value, or an empty string, without reading the rest where that is not needed."""
     found = _TAGGED.fullmatch(text)
-    return found[1] if found is not None else parse_address(text, rule).tag
+    # Whoever asks for the tag of a To without one reads the whole of it next.
+    return found[1] if found is not None else shared_address(text, rule).tag
 
 
 def parse_addresses(values: list[str], rule: str) -> list[Address]:

@@ -19,6 +19,7 @@ from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri, unescape
 
 LONGEST = 2**32 - 1  # seconds (RFC 3261 20.19)
+MAX_CONTACT = 1000  # characters of one that is kept
 MAX_FEATURES = 1000  # characters of a Contact's other parameters; what is longer is not kept
 _Q = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _REG_ID = re.compile(r"[1-9][0-9]{0,9}")
@@ -88,6 +89,8 @@ def _read(value: str) -> Asked:
     if reg_id and not _REG_ID.fullmatch(reg_id):
         raise Malformed("a reg-id that is not a number from 1", "RFC 5626 4.2")
     number = int(reg_id) if reg_id and instance else 0
+    if len(str(uri)) + len(instance) > MAX_CONTACT:
+        raise Malformed(f"a Contact of more than {MAX_CONTACT} characters", "a limit of this server")
     return Asked(uri.settled(), str(uri), _seconds(params), _thousandths(params), instance, number, _features(address))
 
 

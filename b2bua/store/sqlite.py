@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 BATCH = 0.1  # seconds that a row waits for others
 ROWS = 1000  # that do not wait
+MOST = 500_000  # rows that wait while nothing can be written; further ones are lost
 AGAIN = 1.0  # seconds until what could not be written is tried again
 LOCKED = 5.0  # seconds to wait for another process that writes
 
@@ -71,8 +72,10 @@ class SqliteStore:
 
     def _enter(self, row: _Row, value: bytes | None) -> None:
         with self._changed:
-            self._waiting[row] = value
             number = len(self._waiting)
+            if number < MOST or row in self._waiting:
+                self._waiting[row] = value
+                number = len(self._waiting)
             if number == 1 or number == ROWS:
                 self._changed.notify()
         if self._writer is None:
