@@ -428,7 +428,7 @@ class Switchboard:
                 self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
 
     def _give_up(self, transaction: ClientTransaction) -> None:
-        """The only way to a phone is gone: an INVITE that rings there fails; from elsewhere an answer might still come."""
+        """The only way to a phone is gone: an INVITE that rings there fails. Elsewhere an answer might still come."""
         user = transaction.user
         if transaction.state is State.PROCEEDING:
             transaction.state = State.TERMINATED
