@@ -388,6 +388,29 @@ class TestStore(SynchronousTestCase):
                     world.settle()
 
 
+class TestGruuLasts(SynchronousTestCase):
+    """RFC 5627 3.2: a temporary GRUU means its phone for as long as that is registered."""
+
+    def test_restart(self) -> None:
+        """Over a restart too: the key is in the store."""
+        rows = Rows()
+        world = World(HOME, store=rows, begin=1000.0)
+        headers = {
+            "To": ["<sip:alice@example.com>"],
+            "Contact": [f'{PHONE};+sip.instance="<urn:uuid:1>"'],
+            "Supported": ["gruu"],
+        }
+        sent = world.alice.ask("REGISTER", "sip:example.com", headers=headers)
+        world.settle()
+        gruu = re.findall(';temp-gruu="([^"]+)"', sent.responses[-1].first("Contact"))[0]
+        again = World(HOME, store=rows, begin=2000.0, seed=7)
+        talk = again.bob.invite(gruu)
+        again.settle()
+        self.assertEqual(again.alice.open[-1][1].uri_text, PHONE[1:-1])
+        talk.cancel()
+        again.settle()
+
+
 class TestModel(SynchronousTestCase):
     """Whatever is asked in whatever order, what is bound is what a table of a few lines says."""
 
