@@ -182,6 +182,7 @@ class TestDeadFlow(Registered):
         self.world.settle()
         first = next(line for line in (one, two) if party(line).dialogs)
         other = two if first is one else one
+        party(first).says(180)
         before = self.world.clock.seconds()
         party(first).drop()
         self.world.settle()
@@ -204,6 +205,19 @@ class TestDeadFlow(Registered):
         self.assertEqual(talk.times("430 INVITE"), 1)
         self.assertEqual(sent.status, 430)
         self.forget()
+
+    def test_taken_back(self) -> None:
+        """A call that was taken back while it rang there ends all the same."""
+        line = self.line("192.0.2.31", "tcp")
+        talk = self.world.bob.invite("sip:alice@example.com")
+        party(line).says(180)
+        self.world.settle()
+        party(line).mute = True
+        talk.cancel()
+        self.world.settle()
+        party(line).drop()
+        self.forget()
+        self.assertEqual(talk.times("487 INVITE"), 1)
 
     def test_another_flow_of_the_same_phone(self) -> None:
         """RFC 5626 5.3: the other of its two connections is tried next, not both at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
@@ -16,10 +16,11 @@ from b2bua.call.circles import circle, loop_key
 from b2bua.call.credentials import Bearer
 from b2bua.call.enrolment import Enrolments
 from b2bua.call.foreign import beware
-from b2bua.call.homes import Home, behind_nat, natted
+from b2bua.call.homes import Home, at_home, moved
+from b2bua.call.hunt import Entrant
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
-from b2bua.call.lookup import Lookup, registered_way
+from b2bua.call.lookup import Lookup
 from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.naming import TAKING_PART, party, translated, way_to
 from b2bua.call.own_invite import OwnCall
@@ -56,22 +57,6 @@ _OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
 ALIAS = "a registered phone"  # what stands for the rule, where none was asked
 
 Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
-
-
-class Entrant(Protocol):
-    """A request outside any dialog, while it is decided where it goes."""
-
-    server: ServerTransaction
-
-    @property
-    def started(self) -> bool:
-        """Whether it is decided."""
-
-    def start(self, answer: Go) -> None:
-        """Policy said where to."""
-
-    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
-        """Policy said no; `reason` and `more` headers are for the caller to read."""
 
 
 class Hall:
@@ -160,9 +145,7 @@ class Hall:
             side.leg.remote_cseq = request.cseq[0]
             side.leg.source = transaction.flow
             if side.leg.flow is not None and side.leg.flow.fixed:
-                side.leg.flow = registered_way(transaction.flow)  # where a phone behind NAT was heard last
-                if isinstance(side.leg.home, Home):
-                    side.leg.home.since = self.wire.now()
+                moved(side.leg, transaction.flow, self.wire.now())
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:
@@ -170,7 +153,7 @@ class Hall:
         method = request.method
         if method == "REGISTER" and self.registrar is not None and not self._wanted(transaction):
             self.registrar.request(transaction)
-        elif self.draining:
+        elif self.draining and method != "REGISTER":
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
@@ -415,13 +398,8 @@ class Hall:
 
     def near_leg(self, transaction: ServerTransaction) -> Leg:
         """The leg of a peer that calls us; a phone that is registered is reached as it registered (S53)."""
-        request, flow = transaction.request, transaction.flow
-        near = Leg.of_request(request, flow, self.wire.tokens)
-        if natted(request, flow, near):
-            near.home = behind_nat
-        known = self.inside or self.lookup
-        if known is not None and (binding := known.binding_of(transaction)) is not None:
-            near.flow, near.home = registered_way(flow), Home(known.bindings, binding, self.wire.now())
+        near = Leg.of_request(transaction.request, transaction.flow, self.wire.tokens)
+        at_home(near, transaction, self.inside or self.lookup, self.wire.now())
         return near
 
     def far_leg(self, request: Request, attempt: Attempt) -> Leg:

@@ -8,10 +8,12 @@ not, but sends from elsewhere than it says, is reached where its last request ca
 from __future__ import annotations
 
 from b2bua.call.bindings import Binding, Bindings
+from b2bua.call.lookup import Lookup, registered_way
 from b2bua.dialog.leg import Leg
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
+from b2bua.transaction.transaction import ServerTransaction
 
 
 class Home:
@@ -40,6 +42,21 @@ class Home:
             if same and each.heard > since and each.reachable and not each.direct and each.flow.listener.zone == zone:
                 found, since = each, each.heard
         return found.flow if found is not None else None
+
+
+def at_home(near: Leg, transaction: ServerTransaction, known: Lookup | None, now: float) -> None:
+    """Find out how the sender of a request that begins a dialog is reached, if not at its Contact."""
+    if natted(transaction.request, transaction.flow, near):
+        near.home = behind_nat
+    if known is not None and (binding := known.binding_of(transaction)) is not None:
+        near.flow, near.home = registered_way(transaction.flow), Home(known.bindings, binding, now)
+
+
+def moved(leg: Leg, source: Flow, now: float) -> None:
+    """A registered phone was heard in its call: that is where it is now."""
+    leg.flow = registered_way(source)
+    if isinstance(leg.home, Home):
+        leg.home.since = now
 
 
 def behind_nat(leg: Leg) -> Flow | None:

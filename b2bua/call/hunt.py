@@ -48,6 +48,22 @@ class Outcome(NamedTuple):
         return 408 if self.status == 408 else 503
 
 
+class Entrant(Protocol):
+    """A request outside any dialog, while it is decided where it goes."""
+
+    server: ServerTransaction
+
+    @property
+    def started(self) -> bool:
+        """Whether it is decided."""
+
+    def start(self, answer: Go) -> None:
+        """Policy said where to."""
+
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """Policy said no; `reason` and `more` headers are for the caller to read."""
+
+
 class Trial(Protocol):
     """A request on its way to one target."""
 

@@ -7,8 +7,11 @@ forgotten it, and registers anew. There is no authentication (RFC 5626 8), and n
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from socket import AF_INET, AF_INET6, inet_pton
+
+from b2bua.net.around import Datagrams
+from b2bua.sip.listener import Flow
 
 BEYOND = 2  # the first octet of a STUN message is less, that of a SIP message never
 
@@ -26,6 +29,15 @@ _OPTIONAL = 0x8000  # from here on attributes need not be understood (RFC 8489 1
 # Understood, as far as there is nothing to do: USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, and their later sisters.
 _IGNORED = frozenset({0x0006, 0x0008, 0x0014, 0x0015, 0x001C, 0x001D, 0x001E})
 _MOST_UNKNOWN = 8  # attributes that an error names: the answer is never much longer than the question
+
+
+def served(data: bytes, flow: Flow, sockets: Mapping[str, Datagrams]) -> bool:
+    """Answer a datagram by the socket that it came to; whether it was a question."""
+    said, socket = answer(data, flow.host, flow.port), sockets.get(flow.listener.name)
+    if said is None or socket is None:
+        return False
+    socket.send(said, flow.host, flow.port)
+    return True
 
 
 def answer(data: bytes, host: str, port: int) -> bytes | None:

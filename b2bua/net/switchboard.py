@@ -20,7 +20,7 @@ from b2bua.net.connections import Connections
 from b2bua.net.leak_guard import LeakGuard
 from b2bua.net.locating import Locating
 from b2bua.net.resolver import Resolver
-from b2bua.net.stun import BEYOND, answer
+from b2bua.net.stun import BEYOND, served
 from b2bua.net.transports.stream import Stream
 from b2bua.net.way_back import named_by_via, way_back
 from b2bua.net.wheel import Wheel
@@ -117,7 +117,7 @@ class Switchboard:
         if len(data) <= KEEP_ALIVE:
             return
         if data[0] < BEYOND and flow.connection is None:
-            self._keep_alive(data, flow)
+            self.strange += not served(data, flow, self.sockets)
             return
         if self.trace is not None:
             self.trace.message(flow, False, data)
@@ -133,14 +133,6 @@ class Switchboard:
                 self._response(message, flow)
         except Exception:  # noqa: BLE001 - our own fault must cost one message, never the process
             self.log.failure("a message from {flow} could not be taken", flow=flow)
-
-    def _keep_alive(self, data: bytes, flow: Flow) -> None:
-        """A STUN Binding request keeps a NAT open (RFC 5626 4.4.2)."""
-        said, socket = answer(data, flow.host, flow.port), self.sockets.get(flow.listener.name)
-        if said is None or socket is None:
-            self.strange += 1
-        else:
-            socket.send(said, flow.host, flow.port)
 
     def _request(self, request: Request, flow: Flow) -> None:
         try:
@@ -435,8 +427,19 @@ class Switchboard:
         for transaction in waiting:
             if transaction.fallback is not None and transaction.state in (State.CALLING, State.HELD, State.TRYING):
                 self._fall_back(transaction, transaction.fallback)
+            elif transaction.flow.fixed and transaction.state is State.PROCEEDING:
+                self.wheel.after(0.0, self._give_up, transaction)
             else:
                 self.wheel.after(0.0, self._fire, transaction, Input.ERROR)
+
+    def _give_up(self, transaction: ClientTransaction) -> None:
+        """The only way to a phone is gone: an INVITE that rings there fails. Elsewhere an answer might still come."""
+        user = transaction.user
+        if transaction.state is State.PROCEEDING:
+            transaction.state = State.TERMINATED
+            self._forget(transaction)
+            if user is not None:
+                user.unanswered(transaction, 503, "the connection is gone")
 
     def keeps(self, stream: Stream) -> bool:
         """Whether a stream on which nothing is said is of use all the same."""
