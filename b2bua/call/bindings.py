@@ -141,6 +141,14 @@ class Bindings:
         """The bindings of an address of record, the oldest first, also those that cannot be reached now."""
         return self._by_aor.get(aor, _NOBODY)
 
+    def current(self, aor: str, now: float) -> list[Binding]:
+        """The same less those whose time is over, which are struck out now and not within a second."""
+        known = list(self.of(aor))
+        for binding in known:
+            if binding.expires <= now:
+                self.remove(binding, "expired")
+        return [each for each in known if each.expires > now]
+
     def lookup(self, aor: str, now: float) -> list[Binding]:
         """To whom a call to an address of record goes, by q, of the same q the newest first.
 

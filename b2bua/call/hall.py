@@ -79,6 +79,7 @@ class Hall:
         registrations: Sequence[Enrolling] = (),
     ) -> None:
         self.bearer = Bearer(wire, journal, accounts) if accounts else None
+        self.bare = wire  # for a REGISTER passed through: who we are is no proof of who the phone is
         self.wire: Wire = wire if self.bearer is None else self.bearer
         self.journal = journal
         self.book = Book()

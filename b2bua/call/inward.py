@@ -56,7 +56,7 @@ class Aboard(Try):
         if contacts:
             granted["Contact"] = contacts
         sent = far.request("REGISTER", hall.hops_left(request), granted, body)
-        hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
+        hall.bare.send(sent, attempt.flow, self, hall.loop_key(request))
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """423 is between the inside and us: once more, for as long as it wants."""

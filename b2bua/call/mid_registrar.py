@@ -97,7 +97,7 @@ class MidRegistrar(Registrar):
     def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
         if asked is not None:
             return self._planned(request, aor, asked)
-        known = self.bindings.of(aor)
+        known = self.bindings.current(aor, self.hall.wire.now())
         for binding in known:
             self._check_order(request, binding)
         return [Plan(each, _of_binding(each), 0) for each in known]

@@ -167,7 +167,7 @@ class Registrar(Lookup):
     # What is to become of each Contact (RFC 3261 10.3, 7)
 
     def _planned(self, request: Request, aor: str, asked: Sequence[Asked]) -> list[Plan]:
-        known = self.bindings.of(aor)
+        known = self.bindings.current(aor, self.hall.wire.now())
         outbound = "outbound" in request.tokens("Supported") if any(each.reg_id for each in asked) else False
         default = _expires(request)
         plans: list[Plan] = []
@@ -221,7 +221,7 @@ class Registrar(Lookup):
     # Changing
 
     def _remove_all(self, request: Request, aor: str) -> None:
-        known = list(self.bindings.of(aor))
+        known = self.bindings.current(aor, self.hall.wire.now())
         for binding in known:
             self._check_order(request, binding)
         for binding in known:
@@ -276,7 +276,7 @@ class Registrar(Lookup):
 
     def _answer(self, request: Request, aor: str, changed: bool, path: Sequence[str], now: float) -> Headers:
         """10.3, 8: every binding, and how many seconds are left of each."""
-        known = self.bindings.of(aor)
+        known = self.bindings.current(aor, now)
         headers: Headers = {"Date": [_date(int(now))]}
         if known:
             named = "gruu" in request.tokens("Supported") if "Supported" in request.headers else False

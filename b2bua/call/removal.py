@@ -45,7 +45,7 @@ class Removal:
         leg.call_id, leg.local_cseq = passage.call_id, self._registrar.next_cseq() - 1
         leg.local, leg.remote = passage.local, passage.remote
         headers = {"Contact": [f"{listener.contact(passage.alias)};expires=0"], **passage.credentials}
-        hall.wire.send(leg.request("REGISTER", HOPS, headers), attempt.flow, self)
+        hall.bare.send(leg.request("REGISTER", HOPS, headers), attempt.flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """Whatever it says, there is nothing more to do."""

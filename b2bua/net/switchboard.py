@@ -105,9 +105,8 @@ class Switchboard:
         self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self.now = wheel.now
         self._on_time = self._fire  # bound once, not for each timer
-        # What the timers that do not repeat take, over UDP and over a stream.
-        fixed = [timer for timer in Timer if timer not in REPEATING]
-        self._once = [{timer: timers.seconds(timer, 0.0, reliable) for timer in fixed} for reliable in (False, True)]
+        once = [timer for timer in Timer if timer not in REPEATING]  # what they take, over UDP and over a stream:
+        self._once = [{timer: timers.seconds(timer, 0.0, reliable) for timer in once} for reliable in (False, True)]
         self.locating = Locating(self.listeners, resolver, self.now, self._settle)
 
     # In
