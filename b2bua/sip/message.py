@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import chain
 from operator import methodcaller
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
@@ -173,12 +172,7 @@ class Message:
         return value
 
     def __bytes__(self) -> bytes:
-        headers = self.headers
-        values = list(chain.from_iterable(headers.values()))
-        if len(values) == len(headers) and all(headers.values()):  # one each, as nearly always
-            lines = map(": ".join, zip(headers, values, strict=True))
-        else:
-            lines = map(": ".join, [(name, value) for name, values in headers.items() for value in values])
+        lines = [f"{name}: {value}" for name, values in self.headers.items() for value in values]
         head = "\r\n".join([self.start_line, *lines, f"Content-Length: {len(self.body)}\r\n\r\n"])
         return head.encode("utf-8", "surrogateescape") + self.body
 
