@@ -280,6 +280,7 @@ class LogObserver:
         self._as_json = form == "json"
         self._least = _RANK[LogLevel.levelWithName(level)]
         self._second = (0, "")
+        self._lines: list[str] = []
 
     def __call__(self, event: dict[str, Any]) -> None:
         level: Any = event.get("log_level", LogLevel.info)
@@ -287,10 +288,11 @@ class LogObserver:
             return
         if level is LogLevel.info and str(event.get("log_namespace", "")).startswith(_CHATTER):
             return
-        line = self._json(event, level.name) if self._as_json else self._text(event, level.name)
-        stream = self._stream()
-        stream.write(line + "\n")
-        if not event.get("log_more"):  # of a bundle, at its end
+        self._lines.append(self._json(event, level.name) if self._as_json else self._text(event, level.name))
+        if not event.get("log_more"):  # a bundle is written at its end
+            lines, self._lines = self._lines, []
+            stream = self._stream()
+            stream.write("\n".join(lines) + "\n")
             stream.flush()
 
     def _time(self, event: dict[str, Any]) -> str:
