@@ -31,6 +31,7 @@ from b2bua.config import Configuration, ConfigurationError
 from b2bua.config.walls import uncovered, walls
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
 from b2bua.net.connections import Connections
+from b2bua.net.garbage import Garbage
 from b2bua.net.kernel import KernelRoutes
 from b2bua.net.leak_guard import LeakGuard
 from b2bua.net.names import Names
@@ -57,9 +58,6 @@ from b2bua.store import Store, open_store
 from b2bua.store.memory import MemoryStore
 from b2bua.transaction.machine import State
 
-# The bridge frees what it no longer needs by counting references; the collector is for the rare circle. With Python's
-# defaults it would walk through all that is alive many times a second.
-GARBAGE = (200_000, 20, 50)
 FAREWELL = 2.0  # seconds that BYEs may take when the bridge stops
 WAITING = frozenset({State.CALLING, State.HELD, State.TRYING, State.PROCEEDING})
 
@@ -231,6 +229,10 @@ class Border(Service):
         found += [warning for each in self.contexts.values() for warning in each.warnings]
         return list(dict.fromkeys(found))
 
+    def idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not (len(self.switchboard.transactions) or len(self.hall.book))
+
     def reload(self) -> None:
         """Read the certificates anew (SIGHUP, S51); connections that stand are not touched."""
         for name, certificates in self.certificates.items():
@@ -328,12 +330,6 @@ class Bridge(MultiService):
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
-    def startService(self) -> None:
-        super().startService()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GARBAGE)
-
 
 def _log_stream(parent: Any) -> Callable[[], IO[str]]:
     """Where twistd was told to log: its --logfile, or standard output."""
@@ -358,6 +354,7 @@ def makeService(options: Options) -> MultiService:
         from b2bua.ops.manhole import ManholeService
 
         ManholeService(border, configuration.manhole, loop).setServiceParent(bridge)
+    Garbage(loop, border.idle).setServiceParent(bridge)  # last: what is there by then stays
     loop.callWhenRunning(_obey_signals, border, loop)
     return bridge
 

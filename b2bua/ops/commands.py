@@ -7,7 +7,6 @@ the `Desk` with what else all sessions share.
 from __future__ import annotations
 
 import inspect
-import os
 import resource
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 from twisted.logger import Logger
 
 from b2bua.call.call import Call, Phase
+from b2bua.net.garbage import resident
 from b2bua.ops.bound import BINDINGS, NO_REGISTRAR, binding_rows
 from b2bua.ops.desk import Desk, Say
 from b2bua.ops.enrolled import REGISTRATIONS, registration_rows
@@ -309,7 +309,7 @@ class Commands:
             ("strange datagrams", f"{self._board.strange} that begin like STUN and are no question"),
             ("timers", len(self._board.wheel)),
             ("remembered routes", len(routes) if routes is not None else "the kernel cannot be asked"),
-            ("memory", f"{_resident() / 1e6:.1f} MB resident, {usage.ru_maxrss * 1024 / 1e6:.1f} MB at most"),
+            ("memory", f"{resident() / 1e6:.1f} MB resident, {usage.ru_maxrss * 1024 / 1e6:.1f} MB at most"),
             ("processor time", f"{usage.ru_utime + usage.ru_stime:.1f} s"),
             ("uptime", span(self._board.now() - self._desk.started)),
         ]
@@ -426,12 +426,3 @@ def _called(name: str, method: Callable[..., None], many: int = 99) -> str:
         others = ["..."]
     inner = ", ".join(needed) + (f"[{', ' * bool(needed)}{', '.join(others)}]" if others else "")
     return f"{name}({inner})"
-
-
-def _resident() -> int:
-    """Octets of memory in use now."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
