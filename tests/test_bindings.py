@@ -93,12 +93,15 @@ class TestBindings(SynchronousTestCase):
         self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [second, plain])
         self.assertEqual(self.bindings.alternates(second, 0.0), [first])
         self.assertEqual(self.bindings.alternates(plain, 0.0), [])
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), [first, second])
+        self.assertEqual(self.bindings.of("alice@example.com"), [first, second, plain])
+        first.heard = 3.0
         self.bindings.refresh(first, first.contact, first.flow)
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), [second, first])
+        self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [first, plain])
+        self.assertEqual(self.bindings.alternates(first, 0.0), [second])
         self.bindings.remove(second, "unregistered")
+        self.assertEqual(self.bindings.alternates(first, 0.0), [])
         self.bindings.remove(first, "unregistered")
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), ())
+        self.assertEqual(self.bindings.of("alice@example.com"), [plain])
 
     def test_expiry(self) -> None:
         """Nobody is called at a Contact that has expired; a refresh puts it off, also to an earlier time."""

@@ -108,7 +108,7 @@ Gone = Callable[[Binding, str], None]
 
 
 class Bindings:
-    """Every binding, by address of record, by instance, by connection. Written through a store.
+    """Every binding, by address of record, by GRUU, by connection. Written through a store.
 
     `gone` are told of each binding that is no more, and why: "expired", "unregistered", "its connection is gone".
     """
@@ -116,7 +116,6 @@ class Bindings:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._by_aor: dict[str, list[Binding]] = {}
-        self._by_instance: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, list[Binding]] = {}
         self._by_gruu: dict[int, list[Binding]] = {}
         self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
@@ -172,10 +171,6 @@ class Bindings:
         older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
         return [each for each in older if each.expires > now and each.reachable]
 
-    def of_instance(self, instance: str) -> Sequence[Binding]:
-        """The bindings of a phone, by its `+sip.instance`, the newest last."""
-        return self._by_instance.get(instance, _NOBODY)
-
     def on(self, connection: Connection) -> Sequence[Binding]:
         """The bindings whose way is a connection."""
         return self._by_connection.get(connection, _NOBODY)
@@ -208,11 +203,6 @@ class Bindings:
             self._join_connection(binding)
         else:
             binding.flow = flow
-        if binding.instance:
-            others = self._by_instance[binding.instance]
-            if others[-1] is not binding:
-                others.remove(binding)
-                others.append(binding)
         if binding.expires + 1 < binding.due:
             self._watch(binding)
         self._save(binding)
@@ -227,7 +217,6 @@ class Bindings:
             del self._by_aor[binding.aor]
         self._count -= 1
         binding.due = -1
-        _leave(self._by_instance, binding.instance, binding)
         _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
         self.store.drop(KIND, f"{binding.aor} {binding.key}")
@@ -290,8 +279,6 @@ class Bindings:
     def _enter(self, binding: Binding) -> None:
         self._by_aor.setdefault(binding.aor, []).append(binding)
         self._count += 1
-        if binding.instance:
-            self._by_instance.setdefault(binding.instance, []).append(binding)
         if binding.gruu:
             self._by_gruu.setdefault(binding.gruu, []).append(binding)
         self._join_connection(binding)
