@@ -126,7 +126,7 @@ class TestBindings(SynchronousTestCase):
         binding = self.bind("sip:a@h", flow=Flow(TLS, "192.0.2.20", 40000, old))
         other = self.bind("sip:b@h", flow=Flow(TLS, "192.0.2.20", 40000, old))
         self.bindings.refresh(binding, binding.contact, Flow(TLS, "192.0.2.20", 40001, new))
-        self.assertEqual((self.bindings.on(old), self.bindings.on(new)), ([other], [binding]))
+        self.assertEqual([list(self.bindings.on(each)) for each in (old, new)], [[other], [binding]])
         new.standing = False
         self.assertEqual(self.looked_up(), ["sip:b@h"])
         self.bindings.closed(old)

@@ -6,7 +6,7 @@ and far address. No rule says so: the binding knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from b2bua.store import Store
 KIND = "binding"  # of the rows in the store
 SECRET = "secret"
 _NOBODY: tuple[Binding, ...] = ()
+_Ordered = dict["Binding", None]  # a set in order: behind one connection there may be thousands
 _Key = TypeVar("_Key")
 
 
@@ -116,8 +117,8 @@ class Bindings:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._by_aor: dict[str, list[Binding]] = {}
-        self._by_connection: dict[Connection, list[Binding]] = {}
-        self._by_gruu: dict[int, list[Binding]] = {}
+        self._by_connection: dict[Connection, _Ordered] = {}
+        self._by_gruu: dict[int, _Ordered] = {}
         self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
@@ -171,13 +172,13 @@ class Bindings:
         older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
         return [each for each in older if each.expires > now and each.reachable]
 
-    def on(self, connection: Connection) -> Sequence[Binding]:
-        """The bindings whose way is a connection."""
+    def on(self, connection: Connection) -> Collection[Binding]:
+        """The bindings whose way is a connection, the oldest first."""
         return self._by_connection.get(connection, _NOBODY)
 
     def of_gruu(self, number: int) -> Sequence[Binding]:
         """The bindings whose temporary GRUUs have this number in them."""
-        return self._by_gruu.get(number, _NOBODY)
+        return list(self._by_gruu.get(number, _NOBODY))
 
     # Changing
 
@@ -192,7 +193,7 @@ class Bindings:
             _leave(self._by_gruu, binding.gruu, binding)
             binding.gruu = gruu
             if gruu:
-                self._by_gruu.setdefault(gruu, []).append(binding)
+                _join(self._by_gruu, gruu, binding)
         if contact != binding.contact:
             if not binding.reg_id:
                 self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
@@ -280,14 +281,14 @@ class Bindings:
         self._by_aor.setdefault(binding.aor, []).append(binding)
         self._count += 1
         if binding.gruu:
-            self._by_gruu.setdefault(binding.gruu, []).append(binding)
+            _join(self._by_gruu, binding.gruu, binding)
         self._join_connection(binding)
         self._watch(binding)
 
     def _join_connection(self, binding: Binding) -> None:
         connection = binding.flow.connection
         if connection is not None:
-            self._by_connection.setdefault(connection, []).append(binding)
+            _join(self._by_connection, connection, binding)
 
     def _leave_connection(self, binding: Binding) -> None:
         connection = binding.flow.connection
@@ -304,10 +305,14 @@ class Bindings:
             heappush(self._seconds, due)
 
 
-def _leave(index: dict[_Key, list[Binding]], key: _Key, binding: Binding) -> None:
+def _join(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:
+    index.setdefault(key, {})[binding] = None
+
+
+def _leave(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:
     found = index.get(key)
     if found is not None:
-        found.remove(binding)
+        del found[binding]
         if not found:
             del index[key]
 
