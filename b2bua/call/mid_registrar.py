@@ -45,14 +45,9 @@ class MidRegistrar(Registrar):
         short = min(terms.phone_expires, terms.max_expires)
         own = replace(terms, min_expires=min(terms.min_expires, short), default_expires=short, max_expires=short)
         super().__init__(hall, bindings, own)
-        self.passages = Passages(bindings.store, self._secret())
+        self.passages = Passages(bindings.store, bindings.secret("aliases", hall.wire.tokens.octets(SECRET)))
         self._least: dict[str, int] = {}  # seconds, by the next hop that asked for them (423)
         self._cseq = 0
-
-    def _secret(self) -> bytes:
-        tokens = self.hall.wire.tokens
-        fresh = bytes.fromhex("".join([tokens.word() for _ in range(4)]))[:SECRET]
-        return self.bindings.secret("aliases", fresh)
 
     def begin(self) -> None:
         """Enter what the store has kept, after the bindings."""
