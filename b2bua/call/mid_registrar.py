@@ -21,6 +21,7 @@ from b2bua.call.registrar import Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
+from b2bua.policy.enrolling import MOST, longer
 from b2bua.sip.address import parse_address
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 AHEAD = 2  # of a phone's refreshes there is time for so many, before what the inside granted is over
-LONGEST = 604_800  # seconds that the inside may make us ask for by 423
 RESTORED = 2.0  # seconds after the start, when what was left behind is taken away inside
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
@@ -176,9 +176,8 @@ class MidRegistrar(Registrar):
 
     def too_brief(self, hop: str, response: Response) -> bool:
         """423 (RFC 3261 21.4.17): learn what the inside wants; whether that is news."""
-        text = response.first("Min-Expires")
-        least = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-        if not self._least.get(hop, 0) < least <= LONGEST:
+        least = longer(response, self._least.get(hop, 0))
+        if not least:
             return False
         if len(self._least) >= 1000:
             self._least.clear()
@@ -302,7 +301,7 @@ def _granted(response: Response) -> dict[str, int]:
     found: dict[str, int] = {}
     for value in [*response.headers.get("Expires", ())[:1], *response.values("Contact")]:
         if value.isascii() and value.isdigit():
-            found[""] = min(int(value[:10]), LONGEST)
+            found[""] = min(int(value[:10]), MOST)
             continue
         try:
             address = parse_address(value)
@@ -310,5 +309,5 @@ def _granted(response: Response) -> dict[str, int]:
             continue  # another phone's, which says nothing of ours
         text = address.params.get("expires") or ""
         if text.isascii() and text.isdigit() and address.uri.user:
-            found[address.uri.user] = min(int(text[:10]), LONGEST)
+            found[address.uri.user] = min(int(text[:10]), MOST)
     return found
