@@ -15,6 +15,7 @@ from b2bua.call.lookup import registered
 from b2bua.call.redirection import Redirections, passed, rewritten
 from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import LOOKUP, Go
+from b2bua.sip.grammar import is_number
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
 from b2bua.transaction.transaction import ServerTransaction
@@ -303,4 +304,4 @@ def _merge(response: Response, other: Response) -> None:
 def _breadth(request: Request) -> int:
     """Max-Breadth (RFC 5393 5.3.3); negative where it is no number, and does not cross."""
     text = request.first("Max-Breadth")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
+    return int(text) if is_number(text) and len(text) <= 10 else -1

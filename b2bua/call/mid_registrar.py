@@ -23,7 +23,7 @@ from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
 from b2bua.policy.enrolling import MOST, longer
 from b2bua.sip.address import parse_address
-from b2bua.sip.grammar import Malformed
+from b2bua.sip.grammar import Malformed, is_number
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.registration import Asked, aor_of, contacts
@@ -300,7 +300,7 @@ def _granted(response: Response) -> dict[str, int]:
     """The seconds that the inside grants, by alias; under an empty one what it says for all of them."""
     found: dict[str, int] = {}
     for value in [*response.headers.get("Expires", ())[:1], *response.values("Contact")]:
-        if value.isascii() and value.isdigit():
+        if is_number(value):
             found[""] = min(int(value[:10]), MOST)
             continue
         try:
@@ -308,6 +308,6 @@ def _granted(response: Response) -> dict[str, int]:
         except Malformed:
             continue  # another phone's, which says nothing of ours
         text = address.params.get("expires") or ""
-        if text.isascii() and text.isdigit() and address.uri.user:
+        if is_number(text) and address.uri.user:
             found[address.uri.user] = min(int(text[:10]), MOST)
     return found
