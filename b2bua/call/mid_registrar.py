@@ -26,7 +26,7 @@ from b2bua.sip.address import parse_address
 from b2bua.sip.grammar import Malformed, is_number
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.registration import Asked, aor_of, contacts
+from b2bua.sip.registration import aor_of, contacts
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -89,14 +89,6 @@ class MidRegistrar(Registrar):
             self._way(request, transaction.flow, plan, path)
         return Wish(transaction, aor, asked, plans, path)
 
-    def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
-        if asked is not None:
-            return self._planned(request, aor, asked)
-        known = self.bindings.current(aor, self.hall.wire.now())
-        for binding in known:
-            self._check_order(request, binding)
-        return [Plan(each, _of_binding(each), 0) for each in known]
-
     def _fresh(self, wish: Wish, due: bool = False) -> bool:
         """Whether the inside needs not hear of it: the same phone by the same way, and it was told not long ago.
 
@@ -126,11 +118,7 @@ class MidRegistrar(Registrar):
     def _changed(self, wish: Wish) -> Headers:
         """Do as the phone asks; the headers of its 200."""
         request, now = wish.transaction.request, self.hall.wire.now()
-        if wish.asked is None:
-            for plan in wish.plans:
-                if plan.known is not None:
-                    self.bindings.remove(plan.known, "unregistered")
-        elif wish.plans:
+        if wish.plans:
             self._register(wish.transaction, wish.aor, wish.plans, wish.path, now)
         headers = self._answer(request, wish.aor, bool(wish.plans), wish.path, now)
         listener = wish.transaction.flow.listener
@@ -278,11 +266,6 @@ class MidRegistrar(Registrar):
     def _clear(self) -> None:
         for passage in self.passages.take_orphans():
             Removal(self, passage).start()
-
-
-def _of_binding(binding: Binding) -> Asked:
-    """What a phone would ask for this binding."""
-    return Asked(binding.uri, binding.contact, 0, binding.q, binding.instance, binding.reg_id, "")
 
 
 def contact(listener: Listener, alias: str, seconds: int, q: int) -> str:
