@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -80,7 +81,7 @@ class Binding:
 
 
 class _Row(NamedTuple):
-    """A binding as the store has it."""
+    """A binding as the store has it. From `q` on the fields are the binding's own."""
 
     aor: str
     contact: str
@@ -102,6 +103,8 @@ class _Row(NamedTuple):
     direct: bool
 
 
+_OWN = _Row._fields[_Row._fields.index("q") :]
+_own = attrgetter(*_OWN)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Row).decode
 
@@ -268,11 +271,7 @@ class Bindings:
 
     def _save(self, binding: Binding) -> None:
         flow = binding.flow
-        row = (
-            binding.aor, binding.contact, flow.listener.name, flow.host, flow.port, binding.q, binding.expires,
-            binding.call_id, binding.cseq, binding.path, binding.instance, binding.reg_id, binding.gruu,
-            binding.features, binding.user_agent, binding.since, binding.heard, binding.direct,
-        )  # fmt: skip
+        row = (binding.aor, binding.contact, flow.listener.name, flow.host, flow.port, *_own(binding))
         self.store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
 
     # The indexes
@@ -345,8 +344,6 @@ def _restored(value: bytes, listeners: Mapping[str, Listener]) -> Binding | None
     if listener is None:
         return None
     binding = Binding(row.aor, row.contact, Flow(listener, row.host, row.port))
-    binding.q, binding.expires, binding.call_id, binding.cseq = row.q, row.expires, row.call_id, row.cseq
-    binding.path, binding.instance, binding.reg_id, binding.gruu = row.path, row.instance, row.reg_id, row.gruu
-    binding.features, binding.user_agent = row.features, row.user_agent
-    binding.since, binding.heard, binding.direct = row.since, row.heard, row.direct
+    for name, each in zip(_OWN, _own(row), strict=True):
+        setattr(binding, name, each)
     return binding
