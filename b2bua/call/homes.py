@@ -75,10 +75,3 @@ def natted(request: Request, flow: Flow, leg: Leg) -> bool:
     if via.host == flow.host or not is_address(via.host) or leg.remote_target.host != via.host:
         return False
     return ("rport" in via.params or flow.listener.force_rport) and len(request.vias()) == 1
-
-
-def same_way(one: Flow, other: Flow) -> bool:
-    """Whether two flows are one."""
-    if one.connection is not None or other.connection is not None:
-        return one.connection is other.connection
-    return (one.listener, one.host, one.port) == (other.listener, other.host, other.port)

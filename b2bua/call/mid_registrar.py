@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
-from b2bua.call.homes import same_way
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
 from b2bua.call.passages import SECRET, Passage, Passages, key_of
@@ -104,7 +103,7 @@ class MidRegistrar(Registrar):
                 return False
             if known.contact != plan.asked.contact or known.call_id != request.call_id:
                 return False
-            if not same_way(known.flow, flow) or passage.until <= now + plan.seconds:
+            if not known.flow.same_way(flow) or passage.until <= now + plan.seconds:
                 return False
         return True
 
