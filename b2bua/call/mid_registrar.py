@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
+from b2bua.call.credentials import brought
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
 from b2bua.call.passages import SECRET, Passage, Passages, key_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # of a phone's refreshes there is time for so many, before what the inside granted is over
 RESTORED = 2.0  # seconds after the start, when what was left behind is taken away inside
-_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class MidRegistrar(Registrar):
@@ -191,9 +191,8 @@ class MidRegistrar(Registrar):
 
     def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> list[Plan]:
         """Remember what the inside granted; the plans, none longer than that."""
-        now, request = self.hall.wire.now(), wish.transaction.request
-        granted = _granted(response)
-        credentials: Headers = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
+        now, granted = self.hall.wire.now(), _granted(response)
+        credentials = brought(wish.transaction.request)
         plans = []
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             words = self.passages.words(wish.aor, plan.asked)

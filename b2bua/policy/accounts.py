@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from b2bua.sip.digest import (
     ALGORITHMS,
+    ANSWERS,
     SESSION,
     Challenge,
     Credentials,
@@ -26,8 +27,6 @@ from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Response
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
 
-# The header that asks, and the one that answers it (RFC 3261 22.2, 22.3).
-ANSWERS = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Authorization"}
 CHALLENGES = frozenset({401, 407})
 _STRONGEST = ("SHA-512-256", "SHA-256", "MD5")  # RFC 8760 2.4 takes the topmost, unless local policy says otherwise
 _QOPS = ("auth", "auth-int")
