@@ -16,11 +16,12 @@ from msgspec import Meta
 from b2bua.config.reading import Entry, File, Line, Reading, Section, Text, Texts
 from b2bua.config.routes import read_next_hop, way_out_fault, ways_out
 from b2bua.config.sockets import Sockets
-from b2bua.policy.accounts import Account, Hop, hashes_of, hop_of
+from b2bua.policy.accounts import Account, Hop, hop_of
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.mistakes import NOTHING, among
 from b2bua.policy.routing import AUTO, GROUP
+from b2bua.sip.digest import hashes_of
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.uri import Uri, parse_uri
 

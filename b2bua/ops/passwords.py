@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from b2bua.policy.mistakes import ConfigurationError
 from b2bua.policy.users import WORD, Key, read_secrets
-from b2bua.sip.digest import ALGORITHMS, ha1
+from b2bua.sip.digest import hashes_of
 
 SHORTEST = 8  # characters of a password
 LONGEST = 1024  # octets
@@ -181,7 +181,7 @@ def set_sip_password(path: str, user: str, realm: str, password: str) -> bool:
         lines = Path(path).read_text("utf-8").rstrip("\n").split("\n")
     mine = (user, realm)
     lines = [each for each in lines if each.startswith("#") or tuple(each.strip().split(":")[:2]) != mine]
-    lines += [f"{user}:{realm}:{algorithm}:{ha1(algorithm, user, realm, password)}" for algorithm in ALGORITHMS]
+    lines += [f"{user}:{realm}:{algorithm}:{ha1}" for algorithm, ha1 in hashes_of(user, realm, password).items()]
     _replace(path, "\n".join(lines).lstrip("\n") + "\n")
     return all(key[:2] != mine for key in known)
 

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from b2bua.sip.digest import (
-    ALGORITHMS,
     ANSWERS,
     SESSION,
     Challenge,
     Credentials,
     algorithm_of,
     expected,
-    ha1,
     parse_challenge,
     parse_credentials,
 )
@@ -57,11 +55,6 @@ class Account:
         """Whether the challenge asks for what we have, in a way that we know."""
         algorithm = algorithm_of(challenge.algorithm).removesuffix(SESSION)
         return algorithm in self.hashes and (not challenge.qop or any(each in challenge.qop for each in _QOPS))
-
-
-def hashes_of(user: str, realm: str, password: str) -> dict[str, str]:
-    """What is kept of a password."""
-    return {algorithm: ha1(algorithm, user, realm, password) for algorithm in ALGORITHMS}
 
 
 def hop_of(uri: Uri) -> Hop:

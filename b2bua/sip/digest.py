@@ -145,6 +145,11 @@ def ha1(algorithm: str, user: str, realm: str, password: str) -> str:
     return _hash(algorithm, f"{user}:{realm}:{password}")
 
 
+def hashes_of(user: str, realm: str, password: str) -> dict[str, str]:
+    """What is kept of a password: its HA1 for each algorithm."""
+    return {algorithm: ha1(algorithm, user, realm, password) for algorithm in ALGORITHMS}
+
+
 def expected(
     algorithm: str, ha1: str, method: str, uri: str, nonce: str, nc: str, cnonce: str, qop: str, body: bytes = b""
 ) -> str:
