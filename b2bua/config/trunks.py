@@ -6,9 +6,7 @@ No mistake or warning shows a password, nor what stands where one should.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -21,6 +19,7 @@ from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.mistakes import NOTHING, among
 from b2bua.policy.routing import AUTO, GROUP
+from b2bua.policy.users import exposed
 from b2bua.sip.digest import hashes_of
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.uri import Uri, parse_uri
@@ -128,7 +127,7 @@ def _from_file(reading: Reading, key: str, written: str) -> str:
 
 def _readable(reading: Reading, key: str, value: object, path: str) -> None:
     """Whoever can read the file can call at our expense."""
-    if Path(path).exists() and os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+    if os.path.exists(path) and exposed(path):
         reading.warn(key, value, f"other users of this machine can read or change the password: chmod 600 {path}")
 
 

@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from b2bua.policy.mistakes import ConfigurationError
-from b2bua.policy.users import WORD, Key, read_secrets
+from b2bua.policy.users import WORD, Key, exposed, read_secrets
 from b2bua.sip.digest import hashes_of
 
 SHORTEST = 8  # characters of a password
@@ -140,7 +140,7 @@ def warnings(path: str) -> list[str]:
     found = []
     if not read_users(path):
         found.append(f"{path}: there is no user in it: nobody can log in")
-    if os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
+    if exposed(path):
         found.append(f"{path}: other users of this machine can read or change it: chmod 600 {path}")
     return found
 

@@ -80,7 +80,12 @@ class FileUsers:
     @property
     def exposed(self) -> bool:
         """Whether others on this machine can read or change the file."""
-        return bool(os.stat(self.path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH))
+        return exposed(self.path)
+
+
+def exposed(path: str) -> bool:
+    """Whether others on this machine can read a file, or change it; its group may read it. OSError without one."""
+    return bool(os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH))
 
 
 class DatabaseUsers:
