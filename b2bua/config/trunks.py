@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from b2bua.config.reading import Entry, File, Line, Reading, Section, Text, Texts
 from b2bua.config.routes import read_next_hop, way_out_fault, ways_out
-from b2bua.config.sockets import Sockets
+from b2bua.config.sockets import Sockets, check_zones
 from b2bua.policy.accounts import Account, Hop, hop_of
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
@@ -67,9 +67,7 @@ def read_accounts(reading: Reading, sockets: Sockets, groups: Mapping[str, Group
         value, key = entry.value, entry.key
         password = _password(reading, entry)
         hops = _hops(reading, entry, groups)
-        for zone in value.zones:
-            if zone not in sockets.zones:
-                reading.wrong(f"{key}.zones", zone, f"no zone of that name; {among(sockets.zones)}")
+        check_zones(reading, f"{key}.zones", value.zones, sockets.zones)
         for other in accounts:
             if (other.realm, other.user) == (value.realm, value.user) and other.hops & hops:
                 reading.wrong(key, NOTHING, "others are for the same realm, user and next hop: which would count?")
