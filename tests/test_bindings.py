@@ -93,12 +93,15 @@ class TestBindings(SynchronousTestCase):
         self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [second, plain])
         self.assertEqual(self.bindings.alternates(second, 0.0), [first])
         self.assertEqual(self.bindings.alternates(plain, 0.0), [])
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), [first, second])
+        self.assertEqual(self.bindings.of("alice@example.com"), [first, second, plain])
+        first.heard = 3.0
         self.bindings.refresh(first, first.contact, first.flow)
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), [second, first])
+        self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [first, plain])
+        self.assertEqual(self.bindings.alternates(first, 0.0), [second])
         self.bindings.remove(second, "unregistered")
+        self.assertEqual(self.bindings.alternates(first, 0.0), [])
         self.bindings.remove(first, "unregistered")
-        self.assertEqual(self.bindings.of_instance('"<urn:x>"'), ())
+        self.assertEqual(self.bindings.of("alice@example.com"), [plain])
 
     def test_expiry(self) -> None:
         """Nobody is called at a Contact that has expired; a refresh puts it off, also to an earlier time."""
@@ -123,7 +126,7 @@ class TestBindings(SynchronousTestCase):
         binding = self.bind("sip:a@h", flow=Flow(TLS, "192.0.2.20", 40000, old))
         other = self.bind("sip:b@h", flow=Flow(TLS, "192.0.2.20", 40000, old))
         self.bindings.refresh(binding, binding.contact, Flow(TLS, "192.0.2.20", 40001, new))
-        self.assertEqual((self.bindings.on(old), self.bindings.on(new)), ([other], [binding]))
+        self.assertEqual([list(self.bindings.on(each)) for each in (old, new)], [[other], [binding]])
         new.standing = False
         self.assertEqual(self.looked_up(), ["sip:b@h"])
         self.bindings.closed(old)

@@ -153,6 +153,20 @@ class TestAsked(Asked):
         self.assertEqual(self.ask(self.dialog(), "MESSAGE").status, 503)
         world.quiet()
 
+    def test_draining(self) -> None:
+        """Who may register while no new calls are taken has to prove it as ever (RFC 3261 10.3, 3)."""
+        world = self.begin(asking("REGISTER", "calls") + '\n[registrar]\nstore = "memory:"\n')
+        registrar = world.hall.registrar
+        assert registrar is not None
+        world.hall.draining = True
+        at, dialog = "sip:192.0.2.1", self.dialog("sip:192.0.2.1")
+        dialog.remote = dialog.local = "<sip:alice@192.0.2.1>"
+        challenge = self.challenged(dialog, "REGISTER")["SHA-256"]
+        self.assertEqual((self.let_in, len(registrar.bindings)), ([], 0))
+        self.assertEqual(self.ask(dialog, "REGISTER", self.tell(challenge, "REGISTER", at)).status, 200)
+        self.assertEqual(self.let_in, [("REGISTER", "alice")])
+        world.quiet()
+
     def test_only_what_the_zone_says(self) -> None:
         """Other methods, and other zones, are not asked."""
         world = self.begin(asking("REGISTER", "MESSAGE"))

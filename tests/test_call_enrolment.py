@@ -67,6 +67,18 @@ class Registered(SynchronousTestCase):
         self.world.settle()
         return request
 
+    def waits(self, world: World, why: str) -> None:
+        """Another world in which nobody can be asked: it is told why, and nothing is left."""
+        assert world.hall.enrolments is not None
+        world.hall.enrolments.start()
+        world.wait(1)
+        (ours,) = world.hall.enrolments.all
+        self.assertIs(ours.state, State.WAITING)
+        self.assertIn(why, ours.last)
+        world.hall.enrolments.stop()
+        world.wait(40)
+        world.quiet()
+
     def wait_for(self, phone: Party, most: float = 4000) -> float:
         """Let time pass until a phone is asked; returns how long it took."""
         begun = self.world.clock.seconds()
@@ -237,15 +249,7 @@ class TestLosing(Registered):
         self.world.wait(40)
         self.assertIs(self.ours.state, State.IDLE)
         world = World(self.configuration.replace('send_from = "public"\nexpires', "expires"), kernel=lambda host: None)
-        assert world.hall.enrolments is not None
-        world.hall.enrolments.start()
-        world.wait(1)
-        (ours,) = world.hall.enrolments.all
-        self.assertIs(ours.state, State.WAITING)
-        self.assertIn("the kernel has no route to 192.0.2.30", ours.last)
-        world.hall.enrolments.stop()
-        world.wait(40)
-        world.quiet()
+        self.waits(world, "the kernel has no route to 192.0.2.30")
 
     def test_no_address(self) -> None:
         """A name that leads nowhere."""
@@ -253,15 +257,7 @@ class TestLosing(Registered):
             "sip:192.0.2.30", "sip:reg.example"
         )
         world = World(text, dns="other.example A 192.0.2.30")
-        assert world.hall.enrolments is not None
-        world.hall.enrolments.start()
-        world.wait(1)
-        (ours,) = world.hall.enrolments.all
-        self.assertIs(ours.state, State.WAITING)
-        self.assertIn("reg.example", ours.last)
-        world.hall.enrolments.stop()
-        world.wait(40)
-        world.quiet()
+        self.waits(world, "reg.example")
 
 
 class TestHopeless(Registered):

@@ -37,6 +37,23 @@ class Meanwhile(Local):
         self.alice.says(200, to="BYE")
         self.world.forget()
 
+    def referrer_left(self) -> None:
+        """Alice refers bob to carol and hangs up; carol rings."""
+        refer(self.to_b, "sip:carol@a")
+        self.told("100 Trying active")
+        self.to_b.bye()
+        self.carol.says(180)
+        self.told("180 Ringing active")
+        self.world.forget()
+
+    def target_takes_it(self) -> None:
+        """Carol answers, then bob: that is the one call, and it ends as others do."""
+        self.carol.says(200)
+        self.bob.says(200)
+        self.told("200 OK terminated")
+        self.assertEqual(self.calls(), 1)
+        self.over()
+
     def refreshed(self, party: Party) -> None:
         """Half an interval later somebody has an INVITE of ours."""
         self.world.wait(46)
@@ -98,28 +115,14 @@ class Meanwhile(Local):
         """RFC 4028 10: nobody refreshes, nor waits for, the session of who has left while the target rings."""
         for refresher in ("uac", "uas"):
             self.talk({"Supported": ["timer"], "Session-Expires": [f"90;refresher={refresher}"]})
-            refer(self.to_b, "sip:carol@a")
-            self.told("100 Trying active")
-            self.to_b.bye()
-            self.carol.says(180)
-            self.told("180 Ringing active")
-            self.world.forget()
+            self.referrer_left()
             self.world.wait(91)
-            self.carol.says(200)
-            self.bob.says(200)
-            self.told("200 OK terminated")
-            self.assertEqual(self.calls(), 1)
-            self.over()
+            self.target_takes_it()
 
     def test_the_one_that_remains_refreshes(self) -> None:
         """RFC 4028 7.4: while nobody else is there its UPDATE is answered here; an offer has to wait."""
         self.talk(far={"Session-Expires": ["90;refresher=uas"], "Require": ["timer"]})
-        refer(self.to_b, "sip:carol@a")
-        self.told("100 Trying active")
-        self.to_b.bye()
-        self.carol.says(180)
-        self.told("180 Ringing active")
-        self.world.forget()
+        self.referrer_left()
         for _ in range(2):
             self.world.wait(40)
             asks = {"Supported": ["timer"], "Session-Expires": ["90;refresher=uac"]}
@@ -131,11 +134,7 @@ class Meanwhile(Local):
             sent = self.to_a.ask(method, self.to_a.sdp(), {"Content-Type": ["application/sdp"]})
             self.world.settle()
             self.assertEqual(sent.status, 491)
-        self.carol.says(200)
-        self.bob.says(200)
-        self.told("200 OK terminated")
-        self.assertEqual(self.calls(), 1)
-        self.over()
+        self.target_takes_it()
 
     def test_two_subscriptions(self) -> None:
         """RFC 5057: what was subscribed to in the two dialogs with the referrer ends with them; nothing is left."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from b2bua.policy.accounts import Account, hashes_of
+from b2bua.policy.accounts import Account
 from b2bua.policy.enrolling import Enrolling
+from b2bua.sip.digest import hashes_of
 from b2bua.sip.uri import parse_uri
 from tests.test_config import BASE, NAMES, ROUTE, ConfigCase
 

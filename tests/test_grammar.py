@@ -19,6 +19,7 @@ from b2bua.sip.grammar import (
     ipv6,
     is_address,
     is_ipv4,
+    is_number,
     is_token,
     parse_host,
     parse_host_port,
@@ -78,6 +79,8 @@ class TestDigits(SynchronousTestCase):
             with self.assertRaises(Malformed) as caught:
                 digits(text, 10**10, "Content-Length", RULE)
             self.assertEqual(caught.exception.reason, "Content-Length is not a number", text)
+            self.assertFalse(is_number(text), text)
+        self.assertTrue(is_number("0123456789"))
 
     def test_out_of_range(self) -> None:
         """2^31, 2^32, 10^100 and ten thousand digits, at which int() itself would raise."""

@@ -114,6 +114,21 @@ class TestWays(SynchronousTestCase):
         self.assertEqual(repr(flow), "tcp [2001:db8::1]:5080 <-> [2001:db8::2]:40000")
         self.assertEqual((flow.listener, flow.connection, flow.tls_name), (SIX, None, "a.example"))
 
+    def test_same(self) -> None:
+        """The same way is the same connection; where there is none, the same two ends."""
+        one, other = Connection(), Connection()
+        plain, stream = Flow(PLAIN, "192.0.2.9", 5060), Flow(SIX, "2001:db8::2", 40000, one)
+        for flow, ends, ways in (
+            (Flow(PLAIN, "192.0.2.9", 5060), plain, plain),
+            (Flow(SIX, "2001:db8::2", 40000, one), stream, stream),
+            (Flow(SIX, "2001:db8::2", 40000, other), stream, None),
+            (Flow(SIX, "2001:db8::2", 40000), stream, None),
+            (Flow(PLAIN, "192.0.2.9", 5062), None, None),
+            (Flow(NAMED, "192.0.2.9", 5060), None, None),
+        ):
+            self.assertEqual([each for each in (plain, stream) if flow.same_end(each)], [ends] if ends else [])
+            self.assertEqual([each for each in (plain, stream) if flow.same_way(each)], [ways] if ways else [])
+
     def test_target(self) -> None:
         """An address, never a name."""
         self.assertEqual((Target("tls", "::1", 5061).family, str(Target("tls", "::1", 5061))), (6, "tls:[::1]:5061"))

@@ -32,6 +32,13 @@ class TestTokens(SynchronousTestCase):
         self.assertEqual([same.word() for _ in range(1000)], first)
         self.assertFalse(set(first) & {other.word() for _ in range(1000)})
 
+    def test_octets(self) -> None:
+        """As many as are asked for, of the entropy, and other ones each time."""
+        tokens = Tokens(Random(1).randbytes)
+        keys = [tokens.octets(32) for _ in range(100)]
+        self.assertEqual((len(set(keys)), {len(key) for key in keys}), (100, {32}))
+        self.assertEqual(len(tokens.octets(8)), 8)
+
     def test_numbers(self) -> None:
         """RFC 8866 5.2: decimal digits, below 2^63."""
         tokens = Tokens(Random(1).randbytes)

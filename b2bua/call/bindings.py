@@ -6,8 +6,9 @@ and far address. No rule says so: the binding knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from b2bua.store import Store
 KIND = "binding"  # of the rows in the store
 SECRET = "secret"
 _NOBODY: tuple[Binding, ...] = ()
+_Ordered = dict["Binding", None]  # a set in order: behind one connection there may be thousands
 _Key = TypeVar("_Key")
 
 
@@ -79,7 +81,7 @@ class Binding:
 
 
 class _Row(NamedTuple):
-    """A binding as the store has it."""
+    """A binding as the store has it. From `q` on the fields are the binding's own."""
 
     aor: str
     contact: str
@@ -101,6 +103,8 @@ class _Row(NamedTuple):
     direct: bool
 
 
+_OWN = _Row._fields[_Row._fields.index("q") :]
+_own = attrgetter(*_OWN)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Row).decode
 
@@ -108,7 +112,7 @@ Gone = Callable[[Binding, str], None]
 
 
 class Bindings:
-    """Every binding, by address of record, by instance, by connection. Written through a store.
+    """Every binding, by address of record, by GRUU, by connection. Written through a store.
 
     `gone` are told of each binding that is no more, and why: "expired", "unregistered", "its connection is gone".
     """
@@ -116,9 +120,8 @@ class Bindings:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._by_aor: dict[str, list[Binding]] = {}
-        self._by_instance: dict[str, list[Binding]] = {}
-        self._by_connection: dict[Connection, list[Binding]] = {}
-        self._by_gruu: dict[int, list[Binding]] = {}
+        self._by_connection: dict[Connection, _Ordered] = {}
+        self._by_gruu: dict[int, _Ordered] = {}
         self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
@@ -172,17 +175,13 @@ class Bindings:
         older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
         return [each for each in older if each.expires > now and each.reachable]
 
-    def of_instance(self, instance: str) -> Sequence[Binding]:
-        """The bindings of a phone, by its `+sip.instance`, the newest last."""
-        return self._by_instance.get(instance, _NOBODY)
-
-    def on(self, connection: Connection) -> Sequence[Binding]:
-        """The bindings whose way is a connection."""
+    def on(self, connection: Connection) -> Collection[Binding]:
+        """The bindings whose way is a connection, the oldest first."""
         return self._by_connection.get(connection, _NOBODY)
 
     def of_gruu(self, number: int) -> Sequence[Binding]:
         """The bindings whose temporary GRUUs have this number in them."""
-        return self._by_gruu.get(number, _NOBODY)
+        return list(self._by_gruu.get(number, _NOBODY))
 
     # Changing
 
@@ -197,7 +196,7 @@ class Bindings:
             _leave(self._by_gruu, binding.gruu, binding)
             binding.gruu = gruu
             if gruu:
-                self._by_gruu.setdefault(gruu, []).append(binding)
+                _join(self._by_gruu, gruu, binding)
         if contact != binding.contact:
             if not binding.reg_id:
                 self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
@@ -208,11 +207,6 @@ class Bindings:
             self._join_connection(binding)
         else:
             binding.flow = flow
-        if binding.instance:
-            others = self._by_instance[binding.instance]
-            if others[-1] is not binding:
-                others.remove(binding)
-                others.append(binding)
         if binding.expires + 1 < binding.due:
             self._watch(binding)
         self._save(binding)
@@ -227,7 +221,6 @@ class Bindings:
             del self._by_aor[binding.aor]
         self._count -= 1
         binding.due = -1
-        _leave(self._by_instance, binding.instance, binding)
         _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
         self.store.drop(KIND, f"{binding.aor} {binding.key}")
@@ -278,11 +271,7 @@ class Bindings:
 
     def _save(self, binding: Binding) -> None:
         flow = binding.flow
-        row = (
-            binding.aor, binding.contact, flow.listener.name, flow.host, flow.port, binding.q, binding.expires,
-            binding.call_id, binding.cseq, binding.path, binding.instance, binding.reg_id, binding.gruu,
-            binding.features, binding.user_agent, binding.since, binding.heard, binding.direct,
-        )  # fmt: skip
+        row = (binding.aor, binding.contact, flow.listener.name, flow.host, flow.port, *_own(binding))
         self.store.put(KIND, f"{binding.aor} {binding.key}", _encode(row))
 
     # The indexes
@@ -290,17 +279,15 @@ class Bindings:
     def _enter(self, binding: Binding) -> None:
         self._by_aor.setdefault(binding.aor, []).append(binding)
         self._count += 1
-        if binding.instance:
-            self._by_instance.setdefault(binding.instance, []).append(binding)
         if binding.gruu:
-            self._by_gruu.setdefault(binding.gruu, []).append(binding)
+            _join(self._by_gruu, binding.gruu, binding)
         self._join_connection(binding)
         self._watch(binding)
 
     def _join_connection(self, binding: Binding) -> None:
         connection = binding.flow.connection
         if connection is not None:
-            self._by_connection.setdefault(connection, []).append(binding)
+            _join(self._by_connection, connection, binding)
 
     def _leave_connection(self, binding: Binding) -> None:
         connection = binding.flow.connection
@@ -317,10 +304,14 @@ class Bindings:
             heappush(self._seconds, due)
 
 
-def _leave(index: dict[_Key, list[Binding]], key: _Key, binding: Binding) -> None:
+def _join(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:
+    index.setdefault(key, {})[binding] = None
+
+
+def _leave(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:
     found = index.get(key)
     if found is not None:
-        found.remove(binding)
+        del found[binding]
         if not found:
             del index[key]
 
@@ -353,8 +344,6 @@ def _restored(value: bytes, listeners: Mapping[str, Listener]) -> Binding | None
     if listener is None:
         return None
     binding = Binding(row.aor, row.contact, Flow(listener, row.host, row.port))
-    binding.q, binding.expires, binding.call_id, binding.cseq = row.q, row.expires, row.call_id, row.cseq
-    binding.path, binding.instance, binding.reg_id, binding.gruu = row.path, row.instance, row.reg_id, row.gruu
-    binding.features, binding.user_agent = row.features, row.user_agent
-    binding.since, binding.heard, binding.direct = row.since, row.heard, row.direct
+    for name, each in zip(_OWN, _own(row), strict=True):
+        setattr(binding, name, each)
     return binding

@@ -20,7 +20,7 @@ from b2bua.dialog.session_timer import too_short
 from b2bua.policy.crossing import METHODS
 from b2bua.policy.hiding import unsupported
 from b2bua.policy.options import DEFAULT, Options
-from b2bua.sip.message import Headers, Request
+from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ class Call:
         """Remember a message for the ladder."""
         if len(self._steps) < _ROOM:
             self._steps += self.hall.wire.now(), leg.call_id == self.near.call_id, outward, label[:LABEL]
+
+    def note_again(self, leg: Leg, response: Response) -> None:
+        """Remember an answer to a request of ours, on which the same was sent once more: 401, 407, 421, 422."""
+        method = response.cseq[1]
+        self.note(leg, False, f"{response.status} {method}")
+        self.note(leg, True, method)
 
     @property
     def history(self) -> list[Step]:

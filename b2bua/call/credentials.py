@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from b2bua.call.wire import Journal, Wire
 from b2bua.dialog.leg import Leg
 from b2bua.policy.accounts import (
-    ANSWERS,
     CHALLENGES,
     Account,
     Asked,
@@ -30,6 +29,7 @@ from b2bua.policy.accounts import (
     strongest,
     without,
 )
+from b2bua.sip.digest import ANSWERS
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
@@ -206,7 +206,7 @@ class Challenged:
 
 
 def brought(request: Request) -> Headers:
-    """The credentials of an INVITE, for the ACK to its 2xx (RFC 3261 13.2.2.4, 22.1)."""
+    """The credentials that a request has: an ACK to a 2xx says its INVITE's again (RFC 3261 13.2.2.4, 22.1)."""
     return {name: request.headers[name] for name in ANSWERS.values() if name in request.headers}
 
 

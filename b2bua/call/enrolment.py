@@ -115,7 +115,7 @@ class Enrolment:
 
     def attempt(self, attempt: Attempt) -> None:
         """An address of the registrar's."""
-        if _same(attempt.flow, self._asked) and self._addresses is not None:
+        if self._asked is not None and attempt.flow.same_end(self._asked) and self._addresses is not None:
             self._addresses.next(503, self.last)  # it was asked first
             return
         if self._hall.bearer is not None:
@@ -263,11 +263,6 @@ _ACTIONS: dict[Do, Callable[[Enrolment], None]] = {
     Do.LOSE: Enrolment._lose,
     Do.LEAVE: Enrolment._leave,
 }
-
-
-def _same(one: Flow, other: Flow | None) -> bool:
-    """Whether two ways lead from one of our sockets to one address."""
-    return other is not None and (one.listener, one.host, one.port) == (other.listener, other.host, other.port)
 
 
 class Enrolments:

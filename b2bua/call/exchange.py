@@ -105,8 +105,7 @@ class Exchange:
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The far side asks who we are (S33)."""
-        self._call.note(self._far, False, f"{response.status} {self._server.method}")
-        self._call.note(self._far, True, self._server.method)
+        self._call.note_again(self._far, response)
         again()
         return True
 

@@ -11,7 +11,7 @@ from b2bua.sip.registration import TemporaryGruus, gruu_instance, instance_name,
 from b2bua.sip.tokens import Tokens
 from b2bua.sip.uri import Uri
 
-_KEY = 32  # octets
+_KEY, _SALT = 32, 8  # octets
 
 
 class Gruus:
@@ -41,8 +41,7 @@ class Gruus:
         host = domain or bracketed(aor.host)
         text = f';pub-gruu="{public_gruu(aor.user, host, binding.instance)}"'
         if binding.gruu:
-            salt = bytes.fromhex(self._tokens.word()[:16])
-            text += f';temp-gruu="{self._temporary.make(binding.gruu, salt, host)}"'
+            text += f';temp-gruu="{self._temporary.make(binding.gruu, self._tokens.octets(_SALT), host)}"'
         return text
 
     def named(self, uri: Uri, aor: str) -> Sequence[Binding] | None:
@@ -57,6 +56,5 @@ class Gruus:
     @property
     def _temporary(self) -> TemporaryGruus:
         if self._made is None:
-            fresh = bytes.fromhex("".join([self._tokens.word() for _ in range(4)]))[:_KEY]
-            self._made = TemporaryGruus(self._bindings.secret("temporary GRUUs", fresh))
+            self._made = TemporaryGruus(self._bindings.secret("temporary GRUUs", self._tokens.octets(_KEY)))
         return self._made

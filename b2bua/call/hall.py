@@ -51,8 +51,8 @@ from b2bua.sip.tokens import LoopKey
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
-# These belong into a dialog that we know, or (REGISTER) are not bridged.
-_OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK"})
+# These belong into a dialog that we know, or (REGISTER) are not bridged, unless they are wanted.
+_OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK", "BYE", "UPDATE"})
 
 ALIAS = "a registered phone"  # what stands for the rule, where none was asked
 
@@ -152,14 +152,15 @@ class Hall:
     def _outside(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         method = request.method
-        if method == "REGISTER" and self.registrar is not None and not self._wanted(transaction):
+        stray = method in _OTHER_DIALOGS and not self._wanted(transaction)
+        if stray and method == "REGISTER" and self.registrar is not None:
             self.registrar.request(transaction)
         elif self.draining and method != "REGISTER":
             self.refuse(transaction, 503, "no new calls: draining", {"Retry-After": [str(LATER)]})
         elif method == "OPTIONS" and not request.uri.user and self.is_me(request.uri):
             self._describe(transaction)
-        elif method in ("BYE", "UPDATE") or (method in _OTHER_DIALOGS and not self._wanted(transaction)):
-            status = 481 if method in ("BYE", "UPDATE", "NOTIFY", "PRACK") else 405
+        elif stray:
+            status = 405 if method == "REGISTER" else 481
             self.refuse(transaction, status, f"{method} outside a dialog", {"Allow": [self.ALLOW]})
         elif method == "SUBSCRIBE" and "Event" not in request.headers:
             self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1

@@ -47,7 +47,7 @@ class Home:
 def at_home(near: Leg, transaction: ServerTransaction, known: Lookup | None, now: float) -> None:
     """Find out how the sender of a request that begins a dialog is reached, if not at its Contact."""
     if natted(transaction.request, transaction.flow, near):
-        near.home = behind_nat
+        near.home = last_heard
     if known is not None and (binding := known.binding_of(transaction)) is not None:
         near.flow, near.home = registered_way(transaction.flow), Home(known.bindings, binding, now)
 
@@ -59,7 +59,7 @@ def moved(leg: Leg, source: Flow, now: float) -> None:
         leg.home.since = now
 
 
-def behind_nat(leg: Leg) -> Flow | None:
+def last_heard(leg: Leg) -> Flow | None:
     """Where the peer's last request came from, unless that was a connection that is gone."""
     source = leg.source
     return source if source is not None and (source.connection is None or source.connection.alive) else None
@@ -75,10 +75,3 @@ def natted(request: Request, flow: Flow, leg: Leg) -> bool:
     if via.host == flow.host or not is_address(via.host) or leg.remote_target.host != via.host:
         return False
     return ("rport" in via.params or flow.listener.force_rport) and len(request.vias()) == 1
-
-
-def same_way(one: Flow, other: Flow) -> bool:
-    """Whether two flows are one."""
-    if one.connection is not None or other.connection is not None:
-        return one.connection is other.connection
-    return (one.listener, one.host, one.port) == (other.listener, other.host, other.port)

@@ -15,6 +15,8 @@ from b2bua.call.lookup import registered
 from b2bua.call.redirection import Redirections, passed, rewritten
 from b2bua.dialog.leg import Leg
 from b2bua.policy.routing import LOOKUP, Go
+from b2bua.sip.digest import ANSWERS
+from b2bua.sip.grammar import is_number
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.sip.status import reason_of
 from b2bua.transaction.transaction import ServerTransaction
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 AT_ONCE = 16  # targets that are tried at the same time, at most
-_CHALLENGES = ("WWW-Authenticate", "Proxy-Authenticate")
 _MORE_USEFUL = frozenset({401, 407, 415, 420, 484})  # RFC 3261 16.7 6: they tell the caller how to try again
 _SILENT = frozenset({408, 487})  # they tell least
 
@@ -293,7 +294,7 @@ def _rank(outcome: Outcome) -> tuple[int, int, bool]:
 
 def _merge(response: Response, other: Response) -> None:
     """RFC 3261 16.7 7: the caller needs the challenge of each."""
-    for name in _CHALLENGES:
+    for name in ANSWERS:
         known = response.headers.get(name, [])
         more = [value for value in other.headers.get(name, ()) if value not in known]
         if more:
@@ -303,4 +304,4 @@ def _merge(response: Response, other: Response) -> None:
 def _breadth(request: Request) -> int:
     """Max-Breadth (RFC 5393 5.3.3); negative where it is no number, and does not cross."""
     text = request.first("Max-Breadth")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
+    return int(text) if is_number(text) and len(text) <= 10 else -1

@@ -126,8 +126,7 @@ class Invitation(ABC):
             hall.journal.fault(transaction.flow, fault, f"a {response.status} response")
             return False
         self._tries += 1
-        self.call.note(far, False, f"{response.status} INVITE")
-        self.call.note(far, True, "INVITE")
+        self.call.note_again(far, response)
         key = None if request.to_tag else hall.loop_key(self.server.request)
         self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
         return True
@@ -136,8 +135,7 @@ class Invitation(ABC):
         """The far side asks who we are."""
         if self.far is None or self._withdrawn or not self.wanted():
             return False
-        self.call.note(self.far, False, f"{response.status} INVITE")
-        self.call.note(self.far, True, "INVITE")
+        self.call.note_again(self.far, response)
         self.client = again()
         return True
 

@@ -48,9 +48,8 @@ class Lookup:
         """The phone of its From's user that sent a request, by the way by which it is registered; None for others."""
         source, uri = transaction.flow, transaction.request.from_.uri
         for binding in self.bindings.of(self.aor(uri)) if self.is_ours(uri) else ():
-            flow = binding.flow
-            if (flow.host, flow.port, flow.connection) == (source.host, source.port, source.connection):
-                return binding if flow.listener is source.listener and not binding.direct else None
+            if binding.flow.same_way(source):
+                return None if binding.direct else binding
         return None
 
     def targets(self, request: Request) -> tuple[list[Hop], int, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
-from b2bua.call.homes import same_way
+from b2bua.call.credentials import brought
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
 from b2bua.call.passages import SECRET, Passage, Passages, key_of
@@ -21,11 +21,12 @@ from b2bua.call.registrar import Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
+from b2bua.policy.enrolling import MOST, longer
 from b2bua.sip.address import parse_address
-from b2bua.sip.grammar import Malformed
+from b2bua.sip.grammar import Malformed, is_number
 from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.sip.registration import Asked, aor_of, contacts
+from b2bua.sip.registration import aor_of, contacts
 from b2bua.sip.uri import Uri
 from b2bua.transaction.transaction import ServerTransaction
 
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
     from b2bua.call.hall import Hall
 
 AHEAD = 2  # of a phone's refreshes there is time for so many, before what the inside granted is over
-LONGEST = 604_800  # seconds that the inside may make us ask for by 423
 RESTORED = 2.0  # seconds after the start, when what was left behind is taken away inside
-_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class MidRegistrar(Registrar):
@@ -45,14 +44,9 @@ class MidRegistrar(Registrar):
         short = min(terms.phone_expires, terms.max_expires)
         own = replace(terms, min_expires=min(terms.min_expires, short), default_expires=short, max_expires=short)
         super().__init__(hall, bindings, own)
-        self.passages = Passages(bindings.store, self._secret())
+        self.passages = Passages(bindings.store, bindings.secret("aliases", hall.wire.tokens.octets(SECRET)))
         self._least: dict[str, int] = {}  # seconds, by the next hop that asked for them (423)
         self._cseq = 0
-
-    def _secret(self) -> bytes:
-        tokens = self.hall.wire.tokens
-        fresh = bytes.fromhex("".join([tokens.word() for _ in range(4)]))[:SECRET]
-        return self.bindings.secret("aliases", fresh)
 
     def begin(self) -> None:
         """Enter what the store has kept, after the bindings."""
@@ -94,14 +88,6 @@ class MidRegistrar(Registrar):
             self._way(request, transaction.flow, plan, path)
         return Wish(transaction, aor, asked, plans, path)
 
-    def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
-        if asked is not None:
-            return self._planned(request, aor, asked)
-        known = self.bindings.current(aor, self.hall.wire.now())
-        for binding in known:
-            self._check_order(request, binding)
-        return [Plan(each, _of_binding(each), 0) for each in known]
-
     def _fresh(self, wish: Wish, due: bool = False) -> bool:
         """Whether the inside needs not hear of it: the same phone by the same way, and it was told not long ago.
 
@@ -117,7 +103,7 @@ class MidRegistrar(Registrar):
                 return False
             if known.contact != plan.asked.contact or known.call_id != request.call_id:
                 return False
-            if not same_way(known.flow, flow) or passage.until <= now + plan.seconds:
+            if not known.flow.same_way(flow) or passage.until <= now + plan.seconds:
                 return False
         return True
 
@@ -131,11 +117,7 @@ class MidRegistrar(Registrar):
     def _changed(self, wish: Wish) -> Headers:
         """Do as the phone asks; the headers of its 200."""
         request, now = wish.transaction.request, self.hall.wire.now()
-        if wish.asked is None:
-            for plan in wish.plans:
-                if plan.known is not None:
-                    self.bindings.remove(plan.known, "unregistered")
-        elif wish.plans:
+        if wish.plans:
             self._register(wish.transaction, wish.aor, wish.plans, wish.path, now)
         headers = self._answer(request, wish.aor, bool(wish.plans), wish.path, now)
         listener = wish.transaction.flow.listener
@@ -181,9 +163,8 @@ class MidRegistrar(Registrar):
 
     def too_brief(self, hop: str, response: Response) -> bool:
         """423 (RFC 3261 21.4.17): learn what the inside wants; whether that is news."""
-        text = response.first("Min-Expires")
-        least = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-        if not self._least.get(hop, 0) < least <= LONGEST:
+        least = longer(response, self._least.get(hop, 0))
+        if not least:
             return False
         if len(self._least) >= 1000:
             self._least.clear()
@@ -210,9 +191,8 @@ class MidRegistrar(Registrar):
 
     def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> list[Plan]:
         """Remember what the inside granted; the plans, none longer than that."""
-        now, request = self.hall.wire.now(), wish.transaction.request
-        granted = _granted(response)
-        credentials: Headers = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
+        now, granted = self.hall.wire.now(), _granted(response)
+        credentials = brought(wish.transaction.request)
         plans = []
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             words = self.passages.words(wish.aor, plan.asked)
@@ -286,11 +266,6 @@ class MidRegistrar(Registrar):
             Removal(self, passage).start()
 
 
-def _of_binding(binding: Binding) -> Asked:
-    """What a phone would ask for this binding."""
-    return Asked(binding.uri, binding.contact, 0, binding.q, binding.instance, binding.reg_id, "")
-
-
 def contact(listener: Listener, alias: str, seconds: int, q: int) -> str:
     """An alias as the inside gets it."""
     return f"{listener.contact(alias)};expires={seconds}{'' if q == 1000 else f';q={q / 1000:g}'}"
@@ -306,14 +281,14 @@ def _granted(response: Response) -> dict[str, int]:
     """The seconds that the inside grants, by alias; under an empty one what it says for all of them."""
     found: dict[str, int] = {}
     for value in [*response.headers.get("Expires", ())[:1], *response.values("Contact")]:
-        if value.isascii() and value.isdigit():
-            found[""] = min(int(value[:10]), LONGEST)
+        if is_number(value):
+            found[""] = min(int(value[:10]), MOST)
             continue
         try:
             address = parse_address(value)
         except Malformed:
             continue  # another phone's, which says nothing of ours
         text = address.params.get("expires") or ""
-        if text.isascii() and text.isdigit() and address.uri.user:
-            found[address.uri.user] = min(int(text[:10]), LONGEST)
+        if is_number(text) and address.uri.user:
+            found[address.uri.user] = min(int(text[:10]), MOST)
     return found

@@ -83,8 +83,7 @@ class News:
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The peer asks who we are."""
-        self._call.note(self._leg, False, f"{response.status} NOTIFY")
-        self._call.note(self._leg, True, "NOTIFY")
+        self._call.note_again(self._leg, response)
         again()
         return True
 

@@ -44,8 +44,7 @@ class Farewell:
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The peer asks who we are."""
-        self.call.note(self.leg, False, f"{response.status} {self.METHOD}")
-        self.call.note(self.leg, True, self.METHOD)
+        self.call.note_again(self.leg, response)
         again()
         return True
 

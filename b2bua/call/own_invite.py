@@ -154,8 +154,7 @@ class OwnInvite:
         """The peer asks who we are."""
         if self._over:
             return False
-        self.call.note(self.leg, False, f"{response.status} INVITE")
-        self.call.note(self.leg, True, "INVITE")
+        self.call.note_again(self.leg, response)
         self._client = again()
         return True
 

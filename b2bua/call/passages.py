@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2s
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -65,7 +66,7 @@ class Passage:
 
 
 class _Row(NamedTuple):
-    """A passage as the store has it, under its alias."""
+    """A passage as the store has it, under its alias: fields of its own."""
 
     aor: str
     key: str
@@ -81,6 +82,7 @@ class _Row(NamedTuple):
     service_route: tuple[str, ...]
 
 
+_row = attrgetter(*_Row._fields)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Row).decode
 
@@ -123,11 +125,7 @@ class Passages:
         """A passage that is new, or in place of the phone's old one."""
         self._take_out(passage.aor, passage.key)
         self._put_in(passage)
-        row = (
-            passage.aor, passage.key, passage.call_id, passage.zone, passage.hop, passage.send_from, passage.local,
-            passage.remote, passage.until, passage.fresh, passage.cseq, passage.service_route,
-        )  # fmt: skip
-        self._store.put(KIND, passage.alias, _encode(row))
+        self._store.put(KIND, passage.alias, _encode(_row(passage)))
 
     def drop(self, aor: str, told: Told) -> None:
         """The inside knows the phone no more."""
@@ -183,8 +181,6 @@ def _restored(alias: str, value: bytes) -> Passage | None:
     except msgspec.DecodeError:
         return None
     passage = Passage(row.aor, row.key, alias, row.call_id)
-    passage.zone, passage.hop, passage.send_from = row.zone, row.hop, row.send_from
-    passage.local, passage.remote = row.local, row.remote
-    passage.until, passage.fresh, passage.cseq = row.until, row.fresh, row.cseq
-    passage.service_route = row.service_route
+    for name, each in zip(_Row._fields, row, strict=True):
+        setattr(passage, name, each)
     return passage

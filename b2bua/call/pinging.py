@@ -53,7 +53,7 @@ class Pinging:
         now = self.hall.wire.now()
         if not self._round and now - self._since >= self.interval:
             self._since = now
-            self._round.extend(each for each in self.bindings if behind_nat(each))
+            self._round.extend(each for each in self.bindings if needs_pings(each))
             self._share = ceil(len(self._round) * TICK / self.interval)
         for _ in range(min(self._share, len(self._round))):
             binding = self._round.popleft()
@@ -108,8 +108,8 @@ class Ping:
         self._pinging.lost(self._binding, self._sent)
 
 
-def behind_nat(binding: Binding) -> bool:
-    """Whether a phone's way leads through a NAT that forgets it: by UDP, from elsewhere than its Contact says."""
+def needs_pings(binding: Binding) -> bool:
+    """Whether a phone's way leads through a NAT, which forgets it: by UDP, from elsewhere than its Contact says."""
     flow, uri = binding.flow, binding.uri
     if flow.listener.transport != "udp" or binding.direct or binding.path:
         return False

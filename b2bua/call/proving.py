@@ -35,8 +35,10 @@ class Proving:
     def lets_in(self, transaction: ServerTransaction, zone: Zone) -> bool:
         """Whether a request may come in now; if not it has its answer, or waits for the users' source."""
         hall, request = self._hall, transaction.request
-        if not asked_of(zone, request) or request.method in _IN_DIALOGS or hall.draining:
+        if not asked_of(zone, request) or request.method in _IN_DIALOGS:
             return True
+        if hall.draining and request.method != "REGISTER":
+            return True  # its answer is 503 in any case; a REGISTER is carried out all the same
         if request.method == "OPTIONS" and not request.uri.user and hall.is_me(request.uri):
             return True  # it asks whether we are there, as its answer to a stranger does
         try:

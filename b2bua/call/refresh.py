@@ -227,8 +227,7 @@ class Refresh:
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The peer asks who we are."""
-        self.call.note(self.leg, False, f"{response.status} {self._method}")
-        self.call.note(self.leg, True, self._method)
+        self.call.note_again(self.leg, response)
         again()
         return True
 

@@ -119,10 +119,8 @@ class Registrar(Lookup):
         asked = contacts(request, terms.max_bindings)
         path = self._path(request) if asked else ()
         now = self.hall.wire.now()
-        if asked is None:
-            self._remove_all(request, aor)
-        elif asked:
-            self._register(transaction, aor, self._planned(request, aor, asked), path, now)
+        if plans := self._plans(request, aor, asked):
+            self._register(transaction, aor, plans, path, now)
         return self._answer(request, aor, bool(asked), path, now)
 
     def _aor_of(self, transaction: ServerTransaction) -> str:
@@ -165,6 +163,15 @@ class Registrar(Lookup):
         return kept
 
     # What is to become of each Contact (RFC 3261 10.3, 7)
+
+    def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
+        """None, which is `*`, takes every binding away."""
+        if asked is not None:
+            return self._planned(request, aor, asked)
+        known = self.bindings.current(aor, self.hall.wire.now())
+        for binding in known:
+            self._check_order(request, binding)
+        return [Plan(each, _of_binding(each), 0) for each in known]
 
     def _planned(self, request: Request, aor: str, asked: Sequence[Asked]) -> list[Plan]:
         known = self.bindings.current(aor, self.hall.wire.now())
@@ -219,13 +226,6 @@ class Registrar(Lookup):
             raise Refused(503, "Too many users are registered", later)
 
     # Changing
-
-    def _remove_all(self, request: Request, aor: str) -> None:
-        known = self.bindings.current(aor, self.hall.wire.now())
-        for binding in known:
-            self._check_order(request, binding)
-        for binding in known:
-            self.bindings.remove(binding, "unregistered")
 
     def _register(
         self, transaction: ServerTransaction, aor: str, plans: Sequence[Plan], path: tuple[str, ...], now: float
@@ -283,13 +283,12 @@ class Registrar(Lookup):
             headers["Contact"] = [self._written(request, binding, now, named) for binding in known]
         if path:
             headers["Path"] = list(path)
-        if changed and any(each.reg_id and each.call_id == request.call_id for each in known):
-            headers["Require"] = ["outbound"]  # RFC 5626 6
-            streams = [each.flow.connection for each in known if each.reg_id and each.call_id == request.call_id]
-            for connection in streams:
-                if connection is not None:
+        for binding in known if changed else ():
+            if binding.reg_id and binding.call_id == request.call_id:
+                headers["Require"] = ["outbound"]  # RFC 5626 6
+                if binding.flow.connection is not None:
                     headers["Flow-Timer"] = [str(FLOW_TIMER)]
-                    connection.expect(FLOW_TIMER + LATE)
+                    binding.flow.connection.expect(FLOW_TIMER + LATE)
         return headers
 
     def _written(self, request: Request, binding: Binding, now: float, named: bool) -> str:
@@ -328,6 +327,11 @@ def _expires(request: Request) -> int | None:
     """The header's seconds; `check_request` has seen that they are a number."""
     values = request.headers.get("Expires")
     return int(values[0]) if values else None
+
+
+def _of_binding(binding: Binding) -> Asked:
+    """What a phone would ask for this binding."""
+    return Asked(binding.uri, binding.contact, 0, binding.q, binding.instance, binding.reg_id, "")
 
 
 def _same(known: Sequence[Binding], asked: Asked) -> Binding | None:

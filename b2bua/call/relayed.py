@@ -45,6 +45,9 @@ class Owner(Protocol):
     def note(self, leg: Leg, outward: bool, label: str) -> None:
         """Remember a message for the ladder."""
 
+    def note_again(self, leg: Leg, response: Response) -> None:
+        """Remember an answer on which the same request was sent once more."""
+
     def usage_over(self) -> None:
         """A subscription may have ended."""
 
@@ -110,8 +113,7 @@ class Relayed:
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The far side asks who we are; a REFER's number is what its NOTIFYs name it by."""
-        self._owner.note(self._far, False, f"{response.status} {self._server.method}")
-        self._owner.note(self._far, True, self._server.method)
+        self._owner.note_again(self._far, response)
         sent = again().request
         if self._usage is not None:
             self._usage.event = Event(REFER, str(sent.cseq[0]))

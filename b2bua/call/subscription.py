@@ -76,6 +76,9 @@ class Dialog:
     def note(self, leg: Leg, outward: bool, label: str) -> None:
         """A subscription has no ladder."""
 
+    def note_again(self, leg: Leg, response: Response) -> None:
+        """Nor this."""
+
     def usage_over(self) -> None:
         """See whether anything is left."""
         self.subscription.look()

@@ -9,8 +9,7 @@ from msgspec import Meta
 
 from b2bua.call.registrar import Terms
 from b2bua.config.reading import Flag, Reading, Section, Text, Texts
-from b2bua.config.sockets import Sockets
-from b2bua.policy.mistakes import among
+from b2bua.config.sockets import Sockets, check_zones
 from b2bua.sip.grammar import Malformed, parse_host
 from b2bua.store import SQLITE, path_of
 
@@ -50,9 +49,7 @@ def read_registrar(reading: Reading, sockets: Sockets) -> tuple[Terms | None, st
     value = reading.section(RegistrarEntry, "registrar").value
     for domain in value.domains:
         _check_domain(reading, domain)
-    for zone in value.zones:
-        if zone not in sockets.zones:
-            reading.wrong("registrar.zones", zone, f"no zone of that name; {among(sockets.zones)}")
+    check_zones(reading, "registrar.zones", value.zones, sockets.zones)
     if not value.min_expires <= value.max_expires:
         right = f"must not be shorter than min_expires, which is {value.min_expires}"
         reading.wrong("registrar.max_expires", value.max_expires, right)

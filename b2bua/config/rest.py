@@ -11,12 +11,12 @@ from msgspec.structs import fields, replace
 
 from b2bua.call.limits import Limits
 from b2bua.config.reading import Count, File, Line, Reading, Seconds, Section, Texts
-from b2bua.config.sockets import Sockets
+from b2bua.config.sockets import Sockets, check_zones
 from b2bua.config.values import Log, Manhole, Override, TlsOutwards
 from b2bua.net.certificates import SYSTEM, CertificateError, read_certificates
 from b2bua.net.nameservers import nameserver
 from b2bua.policy.hiding import Hiding
-from b2bua.policy.mistakes import NOTHING, ConfigurationError, among
+from b2bua.policy.mistakes import NOTHING, ConfigurationError
 from b2bua.policy.rules.network import read_network
 from b2bua.policy.script import Script, load_script
 from b2bua.policy.zones import Zone
@@ -171,8 +171,8 @@ def read_hiding(reading: Reading, zones: dict[str, Zone]) -> tuple[Override, ...
     for entry in reading.sections(Override, "hiding"):
         value, key = entry.value, entry.key
         for name, zone in (("from", value.source), ("to", value.target)):
-            if name in entry.fine and zone not in zones:
-                reading.wrong(f"{key}.{name}", zone, f"no zone of that name; {among(zones)}")
+            if name in entry.fine:
+                check_zones(reading, f"{key}.{name}", [zone], zones)
         for header in sorted(value.keep):
             _check_header(reading, f"{key}.keep", header, keep=frozenset({header}))
         for header in sorted(value.drop):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal
@@ -129,6 +129,13 @@ def read_zones(reading: Reading) -> dict[str, Zone]:
     return zones
 
 
+def check_zones(reading: Reading, key: str, names: Iterable[str], zones: Collection[str]) -> None:
+    """Say of each name under `key` that is no zone's which ones there are."""
+    for name in names:
+        if name not in zones:
+            reading.wrong(key, name, f"no zone of that name; {among(zones)}")
+
+
 def read_listeners(reading: Reading, zones: dict[str, Zone], machine: Devices) -> Sockets:
     """Every [[listener]], with one for each address of the machine where a wildcard address is given (S8)."""
     sockets = Sockets(frozenset(zones))
@@ -173,8 +180,8 @@ def _listeners(
     reading: Reading, entry: Entry[ListenerEntry], zones: dict[str, Zone], machine: Devices
 ) -> list[Listener]:
     value, key = entry.value, entry.key
-    if "zone" in entry.fine and value.zone not in zones:
-        reading.wrong(f"{key}.zone", value.zone, f"no zone of that name; {among(zones)}")
+    if "zone" in entry.fine:
+        check_zones(reading, f"{key}.zone", [value.zone], zones)
     host, advertised = _advertised(reading, entry)
     aliases = tuple(filter(None, (_alias(reading, f"{key}.aliases", alias) for alias in value.aliases)))
     return [

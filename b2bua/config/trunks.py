@@ -6,21 +6,21 @@ No mistake or warning shows a password, nor what stands where one should.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from b2bua.config.reading import Entry, File, Line, Reading, Section, Text, Texts
 from b2bua.config.routes import read_next_hop, way_out_fault, ways_out
-from b2bua.config.sockets import Sockets
-from b2bua.policy.accounts import Account, Hop, hashes_of, hop_of
+from b2bua.config.sockets import Sockets, check_zones
+from b2bua.policy.accounts import Account, Hop, hop_of
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.mistakes import NOTHING, among
 from b2bua.policy.routing import AUTO, GROUP
+from b2bua.policy.users import exposed
+from b2bua.sip.digest import hashes_of
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.uri import Uri, parse_uri
 
@@ -67,9 +67,7 @@ def read_accounts(reading: Reading, sockets: Sockets, groups: Mapping[str, Group
         value, key = entry.value, entry.key
         password = _password(reading, entry)
         hops = _hops(reading, entry, groups)
-        for zone in value.zones:
-            if zone not in sockets.zones:
-                reading.wrong(f"{key}.zones", zone, f"no zone of that name; {among(sockets.zones)}")
+        check_zones(reading, f"{key}.zones", value.zones, sockets.zones)
         for other in accounts:
             if (other.realm, other.user) == (value.realm, value.user) and other.hops & hops:
                 reading.wrong(key, NOTHING, "others are for the same realm, user and next hop: which would count?")
@@ -127,7 +125,7 @@ def _from_file(reading: Reading, key: str, written: str) -> str:
 
 def _readable(reading: Reading, key: str, value: object, path: str) -> None:
     """Whoever can read the file can call at our expense."""
-    if Path(path).exists() and os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+    if os.path.exists(path) and exposed(path):
         reading.warn(key, value, f"other users of this machine can read or change the password: chmod 600 {path}")
 
 

@@ -67,12 +67,7 @@ class LeakGuard:
     def request(self, request: Request, data: bytes, flow: Flow) -> bytes:
         """What may leave of a request: `data`, `data` without its leaks, or nothing at all."""
         speaker = request.speaker
-        if speaker is None:
-            return data
-        if self.later is not None and flow.listener.zone in self._unhurried:
-            self._wait(flow, speaker, data, request, 0)
-            return data
-        if not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
+        if speaker is None or self._passes(flow, speaker, data, request, 0):
             return data
         found = self._findings(data, speaker, flow, b"")
         if not found:
@@ -84,12 +79,7 @@ class LeakGuard:
     def response(self, request: Request, response: Response, flow: Flow) -> tuple[int, bytes]:
         """The status and octets that may leave in place of a response to `request`; no octets for none at all."""
         data, speaker = bytes(response), response.speaker
-        if speaker is None:
-            return response.status, data
-        if self.later is not None and flow.listener.zone in self._unhurried:
-            self._wait(flow, speaker, data, request, response.status)
-            return response.status, data
-        if not self._walls[flow.listener.zone].suspects(data.lower(), speaker.foreign):
+        if speaker is None or self._passes(flow, speaker, data, request, response.status):
             return response.status, data
         found = self._findings(data, speaker, flow, bytes(request))
         if not found:
@@ -103,12 +93,15 @@ class LeakGuard:
         data = bytes(frame)
         return 500, redacted(data, self._findings(data, speaker, flow, bytes(request)), flow.listener)
 
-    def _wait(self, flow: Flow, speaker: Speaker, data: bytes, request: Request, status: int) -> None:
-        """The message goes, and is looked at later."""
-        if not self._waiting and self.later is not None:
-            self.later(BUNDLE, self.look)
+    def _passes(self, flow: Flow, speaker: Speaker, data: bytes, request: Request, status: int) -> bool:
+        """Whether a message may go at once: it is looked at later, or nothing in it is suspicious."""
         foreign = speaker.foreign
-        self._waiting.append((flow, speaker, foreign, foreign.vias, data, request, status))
+        if self.later is not None and flow.listener.zone in self._unhurried:
+            if not self._waiting:
+                self.later(BUNDLE, self.look)
+            self._waiting.append((flow, speaker, foreign, foreign.vias, data, request, status))
+            return True
+        return not self._walls[flow.listener.zone].suspects(data.lower(), foreign)
 
     def look(self) -> None:
         """Look at what has gone since the last time."""

@@ -20,6 +20,8 @@ from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+from b2bua.sip.grammar import is_number
+
 PATIENCE = (0.4, 1.1)  # seconds for each server's answer, first and second round; all servers together get the sum
 
 _RCODES = {
@@ -71,7 +73,7 @@ def nameserver(text: str) -> Address:
         port = rest[1:]
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if port and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+    if port and not (is_number(port) and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError(f"{port!r} is not a port")
     return str(ip_address(host)), int(port or dns.PORT)
 

@@ -46,8 +46,11 @@ class Frame(NamedTuple):
     data: bytes
 
 
-class Packet(NamedTuple):
-    """One UDP datagram or TCP segment. `number` and `flags` are TCP's, hosts have no brackets."""
+class Captured(NamedTuple):
+    """One UDP datagram or TCP segment; then one SIP message, or what may be one, that came so.
+
+    Hosts have no brackets. `number` and `flags` are a segment's.
+    """
 
     at: float
     transport: str
@@ -56,16 +59,6 @@ class Packet(NamedTuple):
     data: bytes
     number: int = 0
     flags: int = 0
-
-
-class Captured(NamedTuple):
-    """One SIP message, or what may be one."""
-
-    at: float
-    transport: str
-    source: tuple[str, int]
-    target: tuple[str, int]
-    data: bytes
 
 
 def frames(data: bytes) -> Iterator[Frame]:
@@ -141,7 +134,7 @@ class Reader:
             if packet is None:
                 continue
             if packet.transport == "udp":
-                yield Captured(*packet[:5])
+                yield packet
                 continue
             way = packet.source, packet.target
             stream = self._streams.get(way)
@@ -152,7 +145,7 @@ class Reader:
             for message in stream.take(packet):
                 yield Captured(packet.at, "tcp", packet.source, packet.target, message)
 
-    def packet(self, frame: Frame) -> Packet | None:
+    def packet(self, frame: Frame) -> Captured | None:
         """The datagram or segment that a frame holds or completes; None for anything else."""
         data = _network(frame)
         if not data:
@@ -161,7 +154,7 @@ class Reader:
             return self._four(frame.at, data)
         return self._six(frame.at, data) if data[0] >> 4 == 6 else None
 
-    def _four(self, at: float, data: bytes) -> Packet | None:
+    def _four(self, at: float, data: bytes) -> Captured | None:
         begin, size = (data[0] & 15) * 4, struct.unpack_from(">H", data, 2)[0]
         payload = data[begin : size or len(data)]  # 0 where the card cuts segments itself
         place = struct.unpack_from(">H", data, 6)[0]
@@ -170,7 +163,7 @@ class Reader:
             payload = self._whole(key, (place & 0x1FFF) * 8, payload, bool(place & 0x2000))
         return _transport(at, data[9], data[12:16], data[16:20], payload)
 
-    def _six(self, at: float, data: bytes) -> Packet | None:
+    def _six(self, at: float, data: bytes) -> Captured | None:
         size, following = struct.unpack_from(">HB", data, 4)
         payload = data[40 : 40 + size] if size else data[40:]
         while following in _EXTENSIONS or following == _FRAGMENT:
@@ -212,7 +205,7 @@ class _Stream:
         self._next: int | None = None
         self._ahead: dict[int, bytes] = {}
 
-    def take(self, packet: Packet) -> list[bytes]:
+    def take(self, packet: Captured) -> list[bytes]:
         """What is whole with this segment."""
         if packet.flags & 2:  # SYN
             self._framer, self._next, self._ahead = Framer(), (packet.number + 1) & 0xFFFFFFFF, {}
@@ -268,12 +261,12 @@ def _network(frame: Frame) -> bytes:
     return data[at + 2 :] if kind in _IP else b""
 
 
-def _transport(at: float, protocol: int, source: bytes, target: bytes, data: bytes) -> Packet | None:
+def _transport(at: float, protocol: int, source: bytes, target: bytes, data: bytes) -> Captured | None:
     if not data or protocol not in (_TCP, _UDP):
         return None
     ports = struct.unpack_from(">HH", data)
     sender, receiver = (str(ip_address(source)), ports[0]), (str(ip_address(target)), ports[1])
     if protocol == _UDP:
-        return Packet(at, "udp", sender, receiver, data[8 : struct.unpack_from(">H", data, 4)[0] or None])
+        return Captured(at, "udp", sender, receiver, data[8 : struct.unpack_from(">H", data, 4)[0] or None])
     number, flags = struct.unpack_from(">I4xxB", data, 4)
-    return Packet(at, "tcp", sender, receiver, data[(data[12] >> 4) * 4 :], number, flags)
+    return Captured(at, "tcp", sender, receiver, data[(data[12] >> 4) * 4 :], number, flags)

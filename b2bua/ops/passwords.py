@@ -28,8 +28,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from b2bua.policy.mistakes import ConfigurationError
-from b2bua.policy.users import WORD, Key, read_secrets
-from b2bua.sip.digest import ALGORITHMS, ha1
+from b2bua.policy.users import WORD, Key, exposed, read_secrets
+from b2bua.sip.digest import hashes_of
 
 SHORTEST = 8  # characters of a password
 LONGEST = 1024  # octets
@@ -140,7 +140,7 @@ def warnings(path: str) -> list[str]:
     found = []
     if not read_users(path):
         found.append(f"{path}: there is no user in it: nobody can log in")
-    if os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
+    if exposed(path):
         found.append(f"{path}: other users of this machine can read or change it: chmod 600 {path}")
     return found
 
@@ -181,7 +181,7 @@ def set_sip_password(path: str, user: str, realm: str, password: str) -> bool:
         lines = Path(path).read_text("utf-8").rstrip("\n").split("\n")
     mine = (user, realm)
     lines = [each for each in lines if each.startswith("#") or tuple(each.strip().split(":")[:2]) != mine]
-    lines += [f"{user}:{realm}:{algorithm}:{ha1(algorithm, user, realm, password)}" for algorithm in ALGORITHMS]
+    lines += [f"{user}:{realm}:{algorithm}:{ha1}" for algorithm, ha1 in hashes_of(user, realm, password).items()]
     _replace(path, "\n".join(lines).lstrip("\n") + "\n")
     return all(key[:2] != mine for key in known)
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from b2bua.sip.digest import (
-    ALGORITHMS,
+    ANSWERS,
     SESSION,
     Challenge,
     Credentials,
     algorithm_of,
     expected,
-    ha1,
     parse_challenge,
     parse_credentials,
 )
@@ -26,8 +25,6 @@ from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Response
 from b2bua.sip.uri import DEFAULT_PORTS, Uri
 
-# The header that asks, and the one that answers it (RFC 3261 22.2, 22.3).
-ANSWERS = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Authorization"}
 CHALLENGES = frozenset({401, 407})
 _STRONGEST = ("SHA-512-256", "SHA-256", "MD5")  # RFC 8760 2.4 takes the topmost, unless local policy says otherwise
 _QOPS = ("auth", "auth-int")
@@ -58,11 +55,6 @@ class Account:
         """Whether the challenge asks for what we have, in a way that we know."""
         algorithm = algorithm_of(challenge.algorithm).removesuffix(SESSION)
         return algorithm in self.hashes and (not challenge.qop or any(each in challenge.qop for each in _QOPS))
-
-
-def hashes_of(user: str, realm: str, password: str) -> dict[str, str]:
-    """What is kept of a password."""
-    return {algorithm: ha1(algorithm, user, realm, password) for algorithm in ALGORITHMS}
 
 
 def hop_of(uri: Uri) -> Hop:

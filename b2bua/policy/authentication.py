@@ -15,7 +15,7 @@ from b2bua.policy.nonces import REPLAYED, Nonces
 from b2bua.policy.rules.uri import dialled
 from b2bua.policy.users import LENGTHS, Secret, Users
 from b2bua.policy.zones import Zone
-from b2bua.sip.digest import Challenge, Credentials, algorithm_of, expected, parse_credentials
+from b2bua.sip.digest import ANSWERS, Challenge, Credentials, algorithm_of, expected, parse_credentials
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request
@@ -25,7 +25,6 @@ QOP = "auth"
 # We end a REGISTER ourselves; what is carried on is asked for as a proxy asks (RFC 3261 22.2, 22.3).
 _ENDED = (401, "WWW-Authenticate", "Authorization")
 _CARRIED = (407, "Proxy-Authenticate", "Proxy-Authorization")
-CREDENTIALS = ("Authorization", "Proxy-Authorization")
 # Whoever withholds his name (RFC 3323 4.1.1.3) has proved all the same to us who he is.
 _NOBODY = "anonymous.invalid"
 
@@ -115,7 +114,7 @@ class Authentication:
 
     def strip(self, headers: Headers) -> None:
         """Take out the credentials for our realm: they are for us alone. What cannot be read does not cross either."""
-        for name in CREDENTIALS:
+        for name in ANSWERS.values():
             if name in headers:
                 left = [value for value in headers[name] if not self._ours(value)]
                 if left:

@@ -149,4 +149,3 @@ language = of_shape("[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?")
 
 TEXT = Shape({LANGUAGE: language}, text=words, needs=frozenset({""}))
 NUMBER, FLAG, MOMENT, URI = holding(number), holding(flag), holding(moment), holding(uri)
-EMPTY = Shape()

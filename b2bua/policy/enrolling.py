@@ -12,7 +12,7 @@ from enum import Enum, IntEnum, auto
 from typing import NamedTuple
 
 from b2bua.policy.accounts import Hop
-from b2bua.sip.grammar import Malformed, digits
+from b2bua.sip.grammar import Malformed, digits, is_number
 from b2bua.sip.message import Response
 from b2bua.sip.uri import Uri
 
@@ -177,6 +177,6 @@ def granted(response: Response, contact: Uri, asked: int) -> int:
     except Malformed:
         text = None
     for value in (text, response.first("Expires")):
-        if value and value.isascii() and value.isdigit():
+        if value and is_number(value):
             return min(int(value[:10]), MOST)
     return asked

@@ -121,9 +121,9 @@ class Hiding:
         """
         actions = self._with_body if message.body else self._without_body
         granted: Headers = {}
-        headers = message.headers
-        for name in filter(actions.__contains__, headers):
-            values = headers[name]
+        for name, values in message.headers.items():
+            if name not in actions:
+                continue
             spelling, change, many = actions[name]
             if change is None and len(values) == 1 and values[0].isprintable():
                 granted[spelling] = [values[0]]

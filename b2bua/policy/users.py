@@ -16,9 +16,10 @@ from typing import Protocol
 from urllib.parse import quote
 
 from b2bua.policy.mistakes import NOTHING, ConfigurationError, Mistake, shown
-from b2bua.sip.digest import ALGORITHMS
+from b2bua.sip.digest import ALGORITHMS, hashes_of
 
-LENGTHS = {"MD5": 32, "SHA-256": 64, "SHA-512-256": 64}  # of an HA1, in hexadecimal digits
+# Of an HA1, in hexadecimal digits.
+LENGTHS = {algorithm: len(ha1) for algorithm, ha1 in hashes_of("", "", "").items()}
 # What may stand in a line of the file, and in a quoted string without a backslash.
 WORD = re.compile(r'[^\x00-\x1f\x7f-\x9f:"\\\u2028\u2029\ud800-\udfff]{1,128}')
 _HEX = re.compile(r"[0-9A-Fa-f]+")
@@ -79,7 +80,12 @@ class FileUsers:
     @property
     def exposed(self) -> bool:
         """Whether others on this machine can read or change the file."""
-        return bool(os.stat(self.path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH))
+        return exposed(self.path)
+
+
+def exposed(path: str) -> bool:
+    """Whether others on this machine can read a file, or change it; its group may read it. OSError without one."""
+    return bool(os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH))
 
 
 class DatabaseUsers:

@@ -14,6 +14,8 @@ from b2bua.sip.grammar import BLANKS, MAX_PARAMS, Malformed, quote
 RULE = "RFC 3261 25.1, credentials and challenge"
 SESSION = "-sess"  # ends the name of an algorithm whose HA1 holds nonce and cnonce too (RFC 7616 3.4.2)
 
+# The header that asks, and the one that answers it (RFC 3261 22.2, 22.3).
+ANSWERS = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Authorization"}
 # What RFC 8760 registers, by the names it gives them, and what hashlib calls them.
 ALGORITHMS = {"SHA-256": "sha256", "SHA-512-256": "sha512_256", "MD5": "md5"}
 _NAMES = {name.lower(): name for plain in ALGORITHMS for name in (plain, plain + SESSION)}
@@ -141,6 +143,11 @@ def algorithm_of(text: str) -> str:
 def ha1(algorithm: str, user: str, realm: str, password: str) -> str:
     """What stands for a password in one realm (RFC 7616 3.4.2), the same for an algorithm and its -sess."""
     return _hash(algorithm, f"{user}:{realm}:{password}")
+
+
+def hashes_of(user: str, realm: str, password: str) -> dict[str, str]:
+    """What is kept of a password: its HA1 for each algorithm."""
+    return {algorithm: ha1(algorithm, user, realm, password) for algorithm in ALGORITHMS}
 
 
 def expected(

@@ -46,12 +46,17 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
+def is_number(text: str) -> bool:
+    """Whether `text` is digits of ASCII and nothing else; `isdigit` alone also takes other scripts'."""
+    return text.isascii() and text.isdigit()
+
+
 def digits(text: str, limit: int, what: str, rule: str) -> int:
     """The number that ASCII digits, and nothing else, spell; at most `limit`.
 
     `int()` alone would also take `+5`, `1_0`, blanks and other scripts' digits.
     """
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()):  # is_number, written out: every request's Max-Forwards comes here
         raise Malformed(f"{what} is not a number", rule)
     if len(text) > MAX_DIGITS:  # also because int() raises by itself for very many
         raise Malformed(f"{what} is out of range (at most {limit})", rule)

@@ -117,6 +117,16 @@ class Flow:
         self.tls_name = tls_name
         self.fixed = fixed
 
+    def same_end(self, other: Flow) -> bool:
+        """Whether another leads from the same socket of ours to the same address, by whatever connection."""
+        return (self.listener, self.host, self.port) == (other.listener, other.host, other.port)
+
+    def same_way(self, other: Flow) -> bool:
+        """Whether another is the same way: the same connection or, where neither has one, the same two ends."""
+        if self.connection is not None or other.connection is not None:
+            return self.connection is other.connection
+        return self.same_end(other)
+
     def __repr__(self) -> str:
         return f"{self.listener.transport} {self.listener.sent_by} <-> {bracketed(self.host)}:{self.port}"
 

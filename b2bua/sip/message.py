@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from operator import methodcaller
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
 from b2bua.sip.foreign import Speaker
@@ -28,7 +27,6 @@ _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.A)
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)")
 
 _MISSING = [""]
-_PARTED = methodcaller("partition", ":")
 
 Headers = dict[str, list[str]]
 
@@ -267,7 +265,8 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
         fault = fault or Malformed(f"more than {MAX_HEADERS} headers", "a limit of this server")
         del lines[MAX_HEADERS:]
     start = lines.pop(0)
-    for name, colon, value in map(_PARTED, lines):
+    for line in lines:
+        name, colon, value = line.partition(":")
         if not colon:
             fault = fault or Malformed("a header line without a colon", "RFC 3261 7.3.1")
             continue

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from b2bua.sip.address import Address, parse_address
-from b2bua.sip.grammar import LONG, REMEMBERED, Malformed, Params, is_address, parse_host
+from b2bua.sip.grammar import LONG, MAX_DIGITS, REMEMBERED, Malformed, Params, is_address, is_number, parse_host
 from b2bua.sip.message import Request
 from b2bua.sip.uri import Uri, unescape
 
@@ -100,7 +100,7 @@ _remembered = lru_cache(REMEMBERED)(_read)
 def _seconds(params: Params) -> int | None:
     """`expires`; what cannot be read is as if it were not there (RFC 3261 10.2.1.1)."""
     text = params.get("expires") or ""
-    return min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+    return min(int(text), LONGEST) if is_number(text) and len(text) <= MAX_DIGITS else None
 
 
 def _thousandths(params: Params) -> int:

@@ -42,6 +42,10 @@ class Tokens:
         self._next = at + _WORD
         return self._pool[at : self._next]
 
+    def octets(self, count: int) -> bytes:
+        """So many random octets, for a key or a salt."""
+        return self._entropy(count)
+
     def number(self) -> str:
         """A number of up to 63 bits in decimal digits, as SDP's session ids are (RFC 8866 5.2)."""
         return str(int(self.word()[:16], 16) >> 1)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from threading import Condition, Thread
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
@@ -65,9 +65,7 @@ class SqliteStore:
             self._closing = True
             self._changed.notify()
         if self._writer is None:
-            done: Deferred[None] = Deferred()
-            done.callback(None)
-            return done
+            return succeed(None)
         return deferToThread(self._writer.join)
 
     def _enter(self, row: _Row, value: bytes | None) -> None:
