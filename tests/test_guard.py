@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from hypothesis import example, given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.policy.guard import CREDENTIALS, Finding, Wall, is_name, normal, redacted, sections
+from b2bua.policy.guard import CREDENTIALS, Finding, Wall, is_name, literals, normal, redacted, sections, sixes
 from b2bua.sip.foreign import NOTHING, Foreign, Known
 from b2bua.sip.headers import TABLE
 from b2bua.sip.listener import Listener
@@ -229,3 +231,20 @@ class Pieces(SynchronousTestCase):
     def test_names(self) -> None:
         """One label tells nothing, and .invalid is nobody's."""
         self.assertEqual([is_name(each) for each in ("a.b", "a", "a.", "x.invalid")], [True, False, False, False])
+
+
+PIECES = st.sampled_from([*"0123456789abcdef", ":", "::", ".", "x", "[", "]", "10.0.0.1", "2001:db8::1", "::ffff:"])
+
+
+class TestSixes(SynchronousTestCase):
+    """IPv6 addresses, found by their colons."""
+
+    @given(st.lists(PIECES, max_size=30))
+    @example(list("abcde:1:2::3"))
+    @example(["1.2.3.4", ":", "5", "::", "6"])
+    @example(["100.100.100.100", ":", "5", "::", "6"])
+    @example(["x", ":", "2001:db8::1"])
+    def test_the_same_as_by_their_beginning(self, pieces: list[str]) -> None:
+        """S42: the quick look sees each address that the long one sees."""
+        text = "".join(pieces).encode()
+        self.assertEqual(list(sixes(text)), [each for each in literals(text) if b":" in text[each[0] : each[1]]])

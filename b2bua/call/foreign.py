@@ -73,6 +73,12 @@ class LegNames:
         kinds = zip(self._ids, ("Call-ID", "tag", "tag", "user", "user"), strict=True)
         return {octets(word): kind for word, kind in kinds if len(word) >= SHORTEST} | dict(self._hosts)
 
+    @property
+    def addresses(self) -> list[bytes]:
+        """Those of the needles that are addresses."""
+        _ = self.pieces
+        return [word for word, kind in self._hosts if kind == "address"]
+
 
 def _user(user: str, remote: str) -> str:
     """A Contact's user, where it does not just say who calls."""

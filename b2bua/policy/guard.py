@@ -25,6 +25,7 @@ from b2bua.sip.via import MAGIC_COOKIE
 
 Mode = Literal["count", "log", "redact", "refuse"]
 Network = IPv4Network | IPv6Network
+Literally = tuple[int, int, bytes]  # an address in a text: from where, to where, and its one spelling
 
 EMBEDDED = 12  # characters of an id that is found within a longer word too
 
@@ -43,17 +44,20 @@ _MEDIA = (b"c=", b"a=candidate:", b"a=remote-candidates:", b"a=rtcp:", b"a=alt:"
 _FOUR = rb"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])"
 _SIX = rb"(?<![0-9a-f])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])|[0-9a-f]{0,4})(?![0-9a-f:])"
 _LITERAL = re.compile(_SIX + b"|" + _FOUR)
+_COLONS = rb":[0-9a-f]{0,4}:"  # in every address of IPv6
+_TWO_COLONS = re.compile(_COLONS)
+_BEFORE = 15  # octets: as many may an address of IPv4 have, and four digits stand before the first colon
 _WORD = re.compile(rb"[^\s;,<>\"'=?&]{%d,}" % SHORTEST)
 _PART = re.compile(rb"[^:@/\[\]()]{%d,}" % SHORTEST)
 _ESCAPE = re.compile(rb"%([0-9a-f]{2})")
 _LINE = re.compile(rb"[^\r\n]+")
 
-# The machine's patterns: one asks for an address that may be foreign, or is spelt oddly; one for a branch that is not
-# the only Via's, which is ours or the peer's own.
-_ADDRESSES, _BRANCH = 1, 2
+# The machine's patterns: one asks for an address that may be foreign, or is spelt oddly; one for any of IPv6; one for a
+# branch that is not the only Via's, which is ours or the peer's own.
+_ADDRESSES, _SIXES, _BRANCH = 1, 2, 3
 _COOKIE = MAGIC_COOKIE.lower().encode()
 _ODD_BRANCH = rb"%b(?s:.*)%b|(?:\A|\n(?:[^v\n]|v[^i\n]|vi[^a\n]|via[^:\n]))[^\n]*%b" % (_COOKIE, _COOKIE, _COOKIE)
-_ODD_ADDRESS = rb":[0-9a-f]{0,4}:|\b0[0-9]{1,2}\.[0-9]|\.0[0-9]{1,2}\b"
+_ODD_ADDRESS = rb"\b0[0-9]{1,2}\.[0-9]|\.0[0-9]{1,2}\b"
 _ELSEWHERE = rb"\n(?:refer-to|referred-by|replaces|target-dialog|join|in-reply-to|history-info) ?:|%[0-9a-f][0-9a-f]"
 
 
@@ -126,6 +130,7 @@ class Wall:
         addresses += [_digits(each) for each, name in self._networks if name != self.zone and each.version == 4]
         machine.Add(_ELSEWHERE)
         machine.Add(b"|".join([*addresses, _ODD_ADDRESS]))
+        machine.Add(_COLONS)
         machine.Add(_ODD_BRANCH)
         if self._names:
             machine.Add(b"|".join(map(re.escape, self._names)))
@@ -165,7 +170,9 @@ class Wall:
         """Whether one of the machine's patterns, which are seen, says enough."""
         for pattern in seen:
             if pattern == _ADDRESSES:
-                serious = self._odd(low, foreign)
+                serious = self._odd(low, foreign, literals(low))
+            elif pattern == _SIXES:
+                serious = self._odd(low, foreign, sixes(low))
             elif pattern == _BRANCH:
                 serious = any(_stands(low, word) for word in foreign.via)
             else:
@@ -178,15 +185,15 @@ class Wall:
         """Whether a word stands there, of which the end was seen."""
         return any(_stands(low, word) for word in foreign.names.needles)
 
-    def _odd(self, low: bytes, foreign: Foreign) -> bool:
+    def _odd(self, low: bytes, foreign: Foreign, there: Iterator[Literally]) -> bool:
         """Whether an address is there that is foreign, outside the lines of media."""
-        return any(not _of_media(low, at) for at, _ in self._addresses(low, foreign))
+        return any(not _of_media(low, at) for at, _ in self._addresses(there, foreign))
 
-    def _addresses(self, text: bytes, foreign: Foreign) -> Iterator[tuple[int, int]]:
+    def _addresses(self, there: Iterator[Literally], foreign: Foreign) -> Iterator[tuple[int, int]]:
         """Where a foreign address stands."""
-        needles, path = foreign.names.needles, foreign.path
-        for at, end, address in literals(text):
-            if address in needles or address in path or self.foreign(address):
+        known, path = foreign.names.addresses, foreign.path
+        for at, end, address in there:
+            if address in known or address in path or self.foreign(address):
                 yield at, end
 
     # The long look
@@ -230,7 +237,7 @@ class Wall:
         self, text: bytes, foreign: Foreign, elsewhere: Callable[[str], bool]
     ) -> Iterator[tuple[int, int, str]]:
         """Where in a text something foreign stands, and what it is."""
-        for at, end in self._addresses(text, foreign):
+        for at, end in self._addresses(literals(text), foreign):
             yield at, end, "address"
         for name in self._names:
             for at in _standing(text, name):
@@ -245,16 +252,33 @@ class Wall:
                 yield at, end, "id of another call"
 
 
-def literals(text: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Every address in a text in lower case: from where to where, and its one spelling."""
+def literals(text: bytes) -> Iterator[Literally]:
+    """Every address in a text in lower case."""
     for found in _LITERAL.finditer(text):
-        at, end = found.span()
-        address = _normal(text[at:end])
-        if not address and text[at : at + 1] == b":":  # as in a=x:2001:db8::1
-            at += 1
-            address = _normal(text[at:end])
-        if address:
-            yield at, end, address
+        yield from _read(found)
+
+
+def sixes(text: bytes) -> Iterator[Literally]:
+    """Those of IPv6, found by their colons: ten times as fast as by what they begin with."""
+    at = 0
+    while colons := _TWO_COLONS.search(text, at):
+        found = _LITERAL.search(text, max(at, colons.start() - _BEFORE))
+        if found is None:
+            break
+        if b":" in found[0]:
+            yield from _read(found)
+        at = found.end()
+
+
+def _read(found: re.Match[bytes]) -> Iterator[Literally]:
+    """What looks like an address, if it is one."""
+    at, end = found.span()
+    address = _normal(found[0])
+    if not address and found[0].startswith(b":"):  # as in a=x:2001:db8::1
+        at += 1
+        address = _normal(found[0][1:])
+    if address:
+        yield at, end, address
 
 
 def sections(data: bytes) -> Iterator[Section]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from b2bua.sip.via import MAGIC_COOKIE
@@ -28,15 +28,20 @@ class Names(Protocol):
     def needles(self) -> Mapping[bytes, str]:
         """What is meant."""
 
+    @property
+    def addresses(self) -> Collection[bytes]:
+        """Those of the needles that are addresses."""
+
 
 class Known:
     """Names that are known from the start."""
 
-    __slots__ = ("needles", "pieces")
+    __slots__ = ("needles", "pieces", "addresses")
 
     def __init__(self, needles: Mapping[bytes, str]) -> None:
         self.needles = needles
         self.pieces = [word[-PIECE:].decode("latin-1") for word in needles]
+        self.addresses = [word for word, kind in needles.items() if kind == "address"]
 
 
 class Foreign:
