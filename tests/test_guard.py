@@ -60,7 +60,7 @@ class Guarding(SynchronousTestCase):
         """What the long look finds; the quick one must have suspected it."""
         findings = wall.findings(data, foreign, **more)  # type: ignore[arg-type]
         if findings:
-            self.assertTrue(wall.suspects(data.lower(), foreign), data)
+            self.assertTrue(wall.suspects([data.lower()], foreign, [foreign.vias]), data)
         return findings
 
 
@@ -161,7 +161,7 @@ class Innocent(Guarding):
     def test_nothing_to_find(self) -> None:
         """No other zone's names known: nothing is suspected."""
         wall = Wall("a", ["192.0.2.1"], [])
-        self.assertFalse(wall.suspects(message("Subject: 10.0.0.20 fd00:b::1\r\n").lower(), NOTHING))
+        self.assertFalse(wall.suspects([message("Subject: 10.0.0.20 fd00:b::1\r\n").lower()], NOTHING, []))
 
     def test_many_addresses(self) -> None:
         """What was judged is remembered, but not for ever."""
@@ -231,6 +231,34 @@ class Pieces(SynchronousTestCase):
     def test_names(self) -> None:
         """One label tells nothing, and .invalid is nobody's."""
         self.assertEqual([is_name(each) for each in ("a.b", "a", "a.", "x.invalid")], [True, False, False, False])
+
+
+class TestTogether(SynchronousTestCase):
+    """Messages of one leg, looked at in one."""
+
+    OTHER = "SIP/2.0/UDP 10.8.8.8;branch=z9hG4bK-second-77"
+
+    def suspects(self, *messages: bytes) -> bool:
+        """The quick look at them; with each another Via has crossed."""
+        vias = [[VIA], *([self.OTHER] for _ in messages[1:])]
+        return WALL.suspects([each.lower() for each in messages], FOREIGN, vias)
+
+    def test_nothing_in_any(self) -> None:
+        """S42: a branch in the only Via of each is as it should be."""
+        self.assertFalse(self.suspects(message(), message(), message("Subject: 192.0.2.1 fd00:b:\r\n")))
+
+    def test_whatever_is_in_one(self) -> None:
+        """S42: what stands in one of them is seen, whichever it is."""
+        for planted in PLANTED:
+            leaking = message(f"Subject: {planted}\r\n")
+            for messages in ((leaking, message()), (message(), leaking, message())):
+                self.assertTrue(self.suspects(*messages), planted)
+
+    def test_a_branch_of_each(self) -> None:
+        """S42: the branch of what crossed with any of them, beside its own and in another header than Via."""
+        for via in (VIA, self.OTHER):
+            for name in ("Via", "Subject"):
+                self.assertTrue(self.suspects(message(), message(f"{name}: {via}\r\n")), via)
 
 
 PIECES = st.sampled_from([*"0123456789abcdef", ":", "::", ".", "x", "[", "]", "10.0.0.1", "2001:db8::1", "::ffff:"])

@@ -3,8 +3,8 @@
 The switchboard shows it every message that a leg built, once, as the octets that are to go out. Who is at fault? The
 log's line, and `counts` for the manhole.
 
-Where a leak only counts or is told of, the message need not wait for the look: `look` does many at a time, which costs
-a third of what it costs between two messages.
+Where a leak only counts or is told of, the message need not wait for the look: `look` does many at a time, and those of
+one leg in one, which costs a fifth of what it costs between two messages.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NEVER_REFUSED = frozenset({"ACK", "BYE", "CANCEL"})  # without them a call hang
 _OUR_FRAME = ("Via", "From", "To", "Call-ID", "CSeq")
 
 Place = tuple[str, str, str, str]  # zone, header, kind, peer
-Sent = tuple[Flow, Speaker, Foreign, Sequence[str], bytes, Request, int]  # with the Vias; 0 or a response's status
+Sent = tuple[Flow, Speaker, Sequence[str], bytes, Request, int]  # with the Vias of then; 0 or a response's status
 
 
 class Told(Protocol):
@@ -57,7 +57,7 @@ class LeakGuard:
         self.counts: Counter[Place] = Counter()
         self.modes = modes
         self.later: Callable[[float, Callable[[], None]], object] | None = None
-        self._waiting: list[Sent] = []
+        self._waiting: dict[tuple[str, Foreign], list[Sent]] = {}  # by zone, and what must not be said there
         self._unhurried = frozenset(zone for zone, mode in modes.items() if mode in _UNCHANGED)
         self._walls = walls
         self._uncovered = uncovered
@@ -95,26 +95,37 @@ class LeakGuard:
 
     def _passes(self, flow: Flow, speaker: Speaker, data: bytes, request: Request, status: int) -> bool:
         """Whether a message may go at once: it is looked at later, or nothing in it is suspicious."""
-        foreign = speaker.foreign
-        if self.later is not None and flow.listener.zone in self._unhurried:
-            if not self._waiting:
-                self.later(BUNDLE, self.look)
-            self._waiting.append((flow, speaker, foreign, foreign.vias, data, request, status))
-            return True
-        return not self._walls[flow.listener.zone].suspects(data.lower(), foreign)
+        foreign, zone = speaker.foreign, flow.listener.zone
+        if self.later is None or zone not in self._unhurried:
+            return not self._walls[zone].suspects([data.lower()], foreign, [foreign.vias])
+        if not self._waiting:
+            self.later(BUNDLE, self.look)
+        sent = flow, speaker, foreign.vias, data, request, status
+        waiting = self._waiting.get((zone, foreign))
+        if waiting is None:
+            self._waiting[zone, foreign] = [sent]
+        else:
+            waiting.append(sent)
+        return True
 
     def look(self) -> None:
-        """Look at what has gone since the last time."""
-        waiting, self._waiting = self._waiting, []
-        for flow, speaker, foreign, vias, data, request, status in waiting:
-            zone = flow.listener.zone
-            if foreign.vias is not vias:  # something else has crossed since
-                foreign = Foreign(foreign.names, foreign.source, vias, foreign.path)
-            if self._walls[zone].suspects(data.lower(), foreign):
-                found = self._findings(data, speaker, flow, bytes(request) if status else b"", foreign)
-                if found:
-                    message = f"{status} {request.method}" if status else request.method
-                    self._tell(flow, message, found, self.modes[zone])
+        """Look at what has gone since the last time: at what one leg said in one look, where nothing is in it."""
+        waiting, self._waiting = self._waiting, {}
+        for (zone, foreign), sent in waiting.items():
+            lows = [data.lower() for _, _, _, data, _, _ in sent]
+            if self._walls[zone].suspects(lows, foreign, [vias for _, _, vias, _, _, _ in sent]):
+                for each in sent:
+                    self._look_at(zone, foreign, *each)
+
+    def _look_at(
+        self, zone: str, now: Foreign, flow: Flow, speaker: Speaker, vias: Sequence[str], data: bytes,
+        request: Request, status: int,
+    ) -> None:  # fmt: skip
+        foreign = Foreign(now.names, now.source, vias, now.path)  # as it was
+        found = self._findings(data, speaker, flow, bytes(request) if status else b"", foreign)
+        if found:
+            message = f"{status} {request.method}" if status else request.method
+            self._tell(flow, message, found, self.modes[zone])
 
     def _findings(
         self, data: bytes, speaker: Speaker, flow: Flow, asked: bytes, foreign: Foreign | None = None

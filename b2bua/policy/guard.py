@@ -11,14 +11,14 @@ word or within a trust domain, credentials, and the addresses of media, which go
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, NamedTuple
 
 import re2
 
-from b2bua.sip.foreign import SHORTEST, Foreign
+from b2bua.sip.foreign import SHORTEST, Foreign, branch
 from b2bua.sip.grammar import REMEMBERED, is_address
 from b2bua.sip.listener import Listener
 from b2bua.sip.via import MAGIC_COOKIE
@@ -52,11 +52,12 @@ _PART = re.compile(rb"[^:@/\[\]()]{%d,}" % SHORTEST)
 _ESCAPE = re.compile(rb"%([0-9a-f]{2})")
 _LINE = re.compile(rb"[^\r\n]+")
 
-# The machine's patterns: one asks for an address that may be foreign, or is spelt oddly; one for any of IPv6; one for a
+# The machine's patterns: one asks for an address that may be foreign, or is spelt oddly; one for any of IPv6; two for a
 # branch that is not the only Via's, which is ours or the peer's own.
-_ADDRESSES, _SIXES, _BRANCH = 1, 2, 3
+_ADDRESSES, _SIXES, _BRANCHES, _BRANCH = 1, 2, 3, 4
 _COOKIE = MAGIC_COOKIE.lower().encode()
-_ODD_BRANCH = rb"%b(?s:.*)%b|(?:\A|\n(?:[^v\n]|v[^i\n]|vi[^a\n]|via[^:\n]))[^\n]*%b" % (_COOKIE, _COOKIE, _COOKIE)
+_TWO_BRANCHES = rb"%b(?s:.*)%b" % (_COOKIE, _COOKIE)
+_ODD_BRANCH = rb"(?:\A|\n(?:[^v\n]|v[^i\n]|vi[^a\n]|via[^:\n]))[^\n]*%b" % _COOKIE
 _ODD_ADDRESS = rb"\b0[0-9]{1,2}\.[0-9]|\.0[0-9]{1,2}\b"
 _ELSEWHERE = rb"\n(?:refer-to|referred-by|replaces|target-dialog|join|in-reply-to|history-info) ?:|%[0-9a-f][0-9a-f]"
 
@@ -131,6 +132,7 @@ class Wall:
         machine.Add(_ELSEWHERE)
         machine.Add(b"|".join([*addresses, _ODD_ADDRESS]))
         machine.Add(_COLONS)
+        machine.Add(_TWO_BRANCHES)
         machine.Add(_ODD_BRANCH)
         if self._names:
             machine.Add(b"|".join(map(re.escape, self._names)))
@@ -157,24 +159,32 @@ class Wall:
 
     # The quick look
 
-    def suspects(self, low: bytes, foreign: Foreign) -> bool:
-        """Whether a message, in lower case, deserves to be read. False is certain."""
+    def suspects(self, lows: Sequence[bytes], foreign: Foreign, vias: Sequence[Sequence[str]]) -> bool:
+        """Whether messages of one leg, in lower case, deserve to be read. False is certain.
+
+        They are read as one. `vias` are those of what crossed with each.
+        """
+        low = b"\r\n".join(lows)
         seen = self._machine(low)
-        if seen and self._serious(seen, low, foreign):
+        if seen and self._serious(seen, low, lows, foreign, vias):
             return True
         if any(map(low.decode("latin-1").__contains__, foreign.names.pieces)) and self._named(low, foreign):
             return True
         return bool(foreign.path) and any(_stands(low, word) for word in foreign.path)
 
-    def _serious(self, seen: list[int], low: bytes, foreign: Foreign) -> bool:
+    def _serious(
+        self, seen: list[int], low: bytes, lows: Sequence[bytes], foreign: Foreign, vias: Sequence[Sequence[str]]
+    ) -> bool:
         """Whether one of the machine's patterns, which are seen, says enough."""
         for pattern in seen:
             if pattern == _ADDRESSES:
                 serious = self._odd(low, foreign, literals(low))
             elif pattern == _SIXES:
                 serious = self._odd(low, foreign, sixes(low))
-            elif pattern == _BRANCH:
-                serious = any(_stands(low, word) for word in foreign.via)
+            elif pattern == _BRANCHES and all(each.count(_COOKIE) < 2 for each in lows):
+                serious = False
+            elif pattern in (_BRANCHES, _BRANCH):
+                serious = any(_stands(low, word) for each in vias for word in branch(each))
             else:
                 serious = True
             if serious:
@@ -366,7 +376,7 @@ def _standing(text: bytes, needle: bytes) -> Iterator[int]:
 
 def _stands(text: bytes, needle: bytes) -> bool:
     """Whether it does, not counting the lines of media."""
-    return any(not _of_media(text, at) for at in _standing(text, needle))
+    return needle in text and any(not _of_media(text, at) for at in _standing(text, needle))
 
 
 def _alone(text: bytes, at: int, end: int) -> bool:

@@ -61,11 +61,8 @@ class Foreign:
 
     @property
     def via(self) -> tuple[bytes, ...]:
-        """The top Via's branch, where it is worth a search, and the path."""
-        first = self.vias[0] if self.vias else ""
-        at = first.find(_BRANCH)
-        word = first[at + len(_BRANCH) :].partition(";")[0] if at >= 0 else ""
-        return (octets(word), *self.path) if len(word) >= SHORTEST else self.path
+        """The top Via's branch and the path."""
+        return *branch(self.vias), *self.path
 
 
 class Speaker(Protocol):
@@ -76,6 +73,16 @@ class Speaker(Protocol):
     @property
     def said(self) -> tuple[object, ...]:
         """What the peer has said to it or is called itself, which is no secret to it: values whose text counts."""
+
+
+def branch(vias: Sequence[str]) -> tuple[bytes, ...]:
+    """The top Via's branch, where it is worth a search: what follows the cookie, or all of it where that is short."""
+    first = vias[0] if vias else ""
+    at = first.find(_BRANCH)
+    word = first[at + len(_BRANCH) :].partition(";")[0] if at >= 0 else ""
+    if len(word) < SHORTEST:
+        return ()
+    return (octets(word if len(word) >= PIECE else MAGIC_COOKIE + word),)
 
 
 def octets(word: str) -> bytes:
