@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from signal import SIGINT, SIGKILL, SIGTERM
 
+from b2bua.ops.passwords import set_sip_password
 from b2bua.ops.phonelines import free_port
 from b2bua.sip.grammar import bracketed
 from tests.children import Child, start_bridge
@@ -32,6 +33,13 @@ name = "phones"
 to = "lookup"
 hunt = "parallel"
 """
+PASSWORDS = """
+[authentication]
+realm = "home.example"
+users = "phones.users"
+algorithms = ["MD5"]
+"""
+ASKED = 'leaks = "refuse"\nauthenticate = ["REGISTER", "calls"]'
 WHERE = {4: (PUBLIC, "127.0.31.{}"), 6: ("::1", "::1")}
 PHONES = {
     "alice": ("udp", 4), "bob": ("tcp", 4), "carol": ("tls", 4),
@@ -46,9 +54,13 @@ class TestRegistered(Clients):
 
     timeout = 240
 
-    async def home(self) -> Child:
-        """The bridge, with a listener for each transport and family."""
+    async def home(self, password: str = "") -> Child:
+        """The bridge, with a listener for each transport and family; where there is a password, it is everybody's."""
         text = HOME
+        if password:
+            text = HOME.replace('leaks = "refuse"', ASKED) + PASSWORDS
+            for name in PHONES:
+                set_sip_password(str(self.folder / "phones.users"), name, "home.example", password)
         self.ports: dict[tuple[str, int], int] = {}
         for transport, family in PHONES.values():
             address = WHERE[family][0]
@@ -57,15 +69,16 @@ class TestRegistered(Clients):
             text += CERTIFICATE if transport == "tls" else ""
         return await start_bridge(self, text, self.folder)
 
-    async def phone(self, name: str, number: int) -> Phone:
-        """A phone that has registered."""
+    async def phone(self, name: str, number: int, password: str = "", said: str = "SIP/2.0 200 OK") -> Phone:
+        """A phone that has registered, or got another answer."""
         transport, family = PHONES[name]
         bridge, address = WHERE[family][0], WHERE[family][1].format(number)
         place = f"{bracketed(bridge)}:{self.ports[transport, family]}"
         account = f"<sip:{name}@{place};transport={transport}>;regint=60;answermode=auto"
+        account += f";auth_user={name};auth_pass={password}" if password else ""
         more = f"sip_cafile {self.folder}/ca.pem\nsip_trans_def {transport}"
         control, program = await self.baresip(name, address, free_port("tcp", address), account, more)
-        await program.says("SIP/2.0 200 OK")
+        await program.says(said)
         return control, program
 
     async def call(self, caller: Phone, callee: Phone, name: str) -> None:
@@ -107,3 +120,20 @@ class TestRegistered(Clients):
         self.assertEqual(await bridge.end(SIGINT), 0)
         self.assertNotIn("Traceback", bridge.output)
         self.assertNotIn("leak", bridge.output)
+
+    async def test_with_passwords(self) -> None:
+        """RFC 3261 22: each proves who it is, as it registers and as it calls; one that cannot is not let in."""
+        bridge = await self.home("opensesame")
+        self.phones = {name: await self.phone(name, number, "opensesame") for number, name in enumerate(PHONES, 1)}
+        for caller, callee in (("alice", "bob"), ("bob", "carol"), ("carol", "alice")):
+            await self.call(self.phones[caller], self.phones[callee], callee)
+        for caller, callee in (("dave", "erin"), ("erin", "frank"), ("frank", "dave")):
+            await self.call(self.phones[caller], self.phones[callee], callee)
+        for name in ("bob", "frank"):
+            await self.phones[name][1].end(SIGTERM)
+            _, stranger = await self.phone(name, 8, "closesesame", "401 Unauthorized ()")
+            self.assertNotIn("SIP/2.0 200 OK", stranger.output)
+            self.assertIn(f'no user "{name}" with this password', bridge.output)
+        self.assertEqual(await bridge.end(SIGINT), 0)
+        for secret in ("Traceback", "leak", "opensesame", "closesesame"):
+            self.assertNotIn(secret, bridge.output)
