@@ -492,6 +492,13 @@ class TestScript(Asked):
         challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
         self.challenged(self.dialog(), "INVITE", credentials(challenge, "nobody", PASSWORD, "INVITE", BOB))
 
+    def test_who_it_is(self) -> None:
+        """Whoever has proved who he is is named to the policy."""
+        route = "from b2bua.policy.routing import Reject\ndef route(request, listeners):\n"
+        route += "    return Reject(486) if request.proved == 'alice' else Reject(403)\n"
+        self.begin(SCRIPTED, policy_py=route + KNOWS + "def ha1(*asked):\n    return SECRETS.get(asked)\n")
+        self.assertEqual(self.last(self.call()), 486)
+
     def test_wrong(self) -> None:
         """What raises, or gives what is no HA1, is a 500 and a line for the operator."""
         for code, said in (

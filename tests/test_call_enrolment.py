@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.enrolment import Enrolment
+from b2bua.ops.desk import Drain
 from b2bua.policy.enrolling import State
 from b2bua.sip.message import Headers, Request
 from tests.test_call_credentials import REALM, challenge, proofs
@@ -105,6 +106,37 @@ class Registered(SynchronousTestCase):
         self.assertIs(self.ours.state, State.IDLE)
         self.assertEqual([len(phone.bytes_in) for phone in self.world.phones], before)
         self.world.quiet()
+
+
+class TestDraining(Registered):
+    """The bridge takes no new calls: carriers are to send none."""
+
+    def test_left_and_taken_up(self) -> None:
+        """They are left with the first word, and registered with again when it is taken back."""
+        drain = Drain(self.world.hall, lambda: None)
+        self.accept()
+        for _ in range(2):
+            drain.begin(False, lambda line: None)
+        self.world.settle()
+        request = self.carrier.says(200, b"", to="REGISTER")
+        self.assertEqual(request.headers["Expires"], ["0"])
+        self.gone()
+        drain.end()
+        self.world.wait(1)
+        self.accept()
+        self.assertIs(self.ours.state, State.REGISTERED)
+        self.leave()
+
+    def test_before_the_first_word(self) -> None:
+        """Draining begins before the first REGISTER of many left: it does not leave then."""
+        self.accept()
+        self.leave()
+        drain = Drain(self.world.hall, lambda: None)
+        self.enrolments.start()
+        drain.begin(False, lambda line: None)
+        self.world.wait(5)
+        self.assertEqual(self.carrier.open, [])
+        self.assertIs(self.ours.state, State.IDLE)
 
 
 class TestRegistering(Registered):

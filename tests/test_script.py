@@ -82,6 +82,8 @@ class TestView(SynchronousTestCase):
         self.assertEqual(view.source, ("198.51.100.7", 5062))
         self.assertIs(view.listener, PUBLIC)
         self.assertEqual(view.zone, "public")
+        self.assertEqual(view.proved, "")
+        self.assertEqual(RequestView(INVITE, FLOW, "alice").proved, "alice")
         self.assertEqual(repr(view), "<INVITE sip:%2a33b@Media.Example;user=phone from 198.51.100.7>")
 
     def test_read_only(self) -> None:

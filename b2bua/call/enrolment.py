@@ -268,20 +268,27 @@ _ACTIONS: dict[Do, Callable[[Enrolment], None]] = {
 class Enrolments:
     """All registrations of ours."""
 
-    __slots__ = ("all", "_wire")
+    __slots__ = ("all", "_wire", "_wanted")
 
     def __init__(self, hall: Hall, enrollings: Sequence[Enrolling]) -> None:
         self.all = [Enrolment(hall, each) for each in enrollings]
         self._wire = hall.wire
+        self._wanted = False
 
     def start(self) -> None:
         """Register with every carrier, one after the other by chance."""
+        self._wanted = True
         spread = max(1, len(self.all) * _GRAIN // A_SECOND)
         for each in self.all:
-            self._wire.after(self._wire.tokens.below(spread) / _GRAIN, each.start)
+            self._wire.after(self._wire.tokens.below(spread) / _GRAIN, partial(self._begin, each))
+
+    def _begin(self, enrolment: Enrolment) -> None:
+        if self._wanted:  # still
+            enrolment.start()
 
     def stop(self) -> None:
         """Leave all of them."""
+        self._wanted = False
         for each in self.all:
             each.stop()
 

@@ -56,7 +56,7 @@ _OTHER_DIALOGS = frozenset({"REGISTER", "NOTIFY", "PRACK", "BYE", "UPDATE"})
 
 ALIAS = "a registered phone"  # what stands for the rule, where none was asked
 
-Script = Callable[[Request, Flow, Sequence[Listener]], "Answer | None | Coroutine[Any, Any, Answer | None]"]
+Script = Callable[[Request, Flow, Sequence[Listener], str], "Answer | None | Coroutine[Any, Any, Answer | None]"]
 
 
 class Hall:
@@ -234,7 +234,7 @@ class Hall:
             return
         request, flow = entrant.server.request, entrant.server.flow
         try:
-            said = self._script(request, flow, self.wire.listeners)
+            said = self._script(request, flow, self.wire.listeners, entrant.server.proved)
         except Exception:  # noqa: BLE001 - the operator's code may raise anything, and only its call is harmed
             self.journal.script_failed(request)
             self._refuse_new(entrant, 500, "the policy script failed")

@@ -38,7 +38,9 @@ class Drain:
         return sum(call.phase is not Phase.ENDED for call in self._hall.book)
 
     def begin(self, then_stop: bool, tell: Say) -> None:
-        """No new calls from now on; `tell` is told when the last one has ended."""
+        """No new calls from now on, nor from carriers; `tell` is told when the last one has ended."""
+        if self._hall.enrolments is not None and not self._hall.draining:
+            self._hall.enrolments.stop()
         self._hall.draining = True
         self._then_stop = then_stop
         self._tell = tell
@@ -48,6 +50,8 @@ class Drain:
 
     def end(self) -> None:
         """New calls are taken again."""
+        if self._hall.enrolments is not None and self._hall.draining:
+            self._hall.enrolments.start()
         self._hall.draining = False
 
     def _look(self) -> None:

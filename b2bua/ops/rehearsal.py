@@ -119,13 +119,13 @@ class Rehearsal:
     # Policy
 
     def _script(
-        self, request: Request, flow: Flow, listeners: Sequence[Listener]
+        self, request: Request, flow: Flow, listeners: Sequence[Listener], proved: str
     ) -> Answer | None | Coroutine[Any, Any, Answer | None]:
         script = self._configuration.script
         if script is None:
             self._ask_rules()
             return None
-        said = script(request, flow, listeners)
+        said = script(request, flow, listeners, proved)
         if inspect.iscoroutine(said):
             return self._later(said)
         assert not isinstance(said, Coroutine), "that was asked"

@@ -37,11 +37,12 @@ Ha1 = Callable[[str, str, str], "str | None | Awaitable[str | None]"]
 class RequestView:
     """A request as a policy sees it. Read-only: what it gives is a copy or cannot be changed."""
 
-    __slots__ = ("_request", "_flow")
+    __slots__ = ("_request", "_flow", "_proved")
 
-    def __init__(self, request: Request, flow: Flow) -> None:
+    def __init__(self, request: Request, flow: Flow, proved: str = "") -> None:
         self._request = request
         self._flow = flow
+        self._proved = proved
 
     @property
     def method(self) -> str:
@@ -92,6 +93,11 @@ class RequestView:
         """The zone of that listener."""
         return self._flow.listener.zone
 
+    @property
+    def proved(self) -> str:
+        """The user whose password the sender knows; empty where its zone asks for none."""
+        return self._proved
+
     def __repr__(self) -> str:
         return f"<{self.method} {self._request.uri_text} from {self._flow.host}>"
 
@@ -110,13 +116,13 @@ class Script:
         self._route = route
 
     def __call__(
-        self, request: Request, flow: Flow, listeners: Sequence[Listener]
+        self, request: Request, flow: Flow, listeners: Sequence[Listener], proved: str = ""
     ) -> Answer | None | Coroutine[Any, Any, Answer | None]:
-        """What the policy says of a request; a coroutine for that where the policy is one.
+        """What the policy says of a request by the user `proved`; a coroutine for that where the policy is one.
 
         Raises whatever the policy raises, and TypeError where it returns what is no answer.
         """
-        said = self._route(RequestView(request, flow), tuple(listeners))
+        said = self._route(RequestView(request, flow, proved), tuple(listeners))
         return self._later(said) if inspect.isawaitable(said) else self._checked(said)
 
     async def _later(self, said: Awaitable[object]) -> Answer | None:
