@@ -38,7 +38,7 @@ USERS = {
 class TestAccess(OnMachines):
     """etc/examples/access.toml with addresses of these networks."""
 
-    async def networks(self) -> None:
+    async def networks(self, nat_ping: int = 30) -> None:
         """Phones behind a router that hides them, the bridge, and the registrar."""
         need("nft"), need("kamailio")
         self.far, self.router, self.net, self.inside = (
@@ -51,7 +51,7 @@ class TestAccess(OnMachines):
         self.router.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         self.router.run(need("nft"), "; ".join(NAT.split("\n")[1:-1]))
         await self.registrar()
-        text = (ROOT / "etc/examples/access.toml").read_text()
+        text = (ROOT / "etc/examples/access.toml").read_text().replace("nat_ping = 30", f"nat_ping = {nat_ping}")
         await self.start(self.net, re.sub(r"127\.0\.0\.\d+", lambda found: ADDRESSES[found[0]], text))
 
     async def registrar(self) -> None:
@@ -177,6 +177,20 @@ class TestAccess(OnMachines):
         await self.until(lambda: bool(sent.status), "the answer to the re-INVITE")
         self.assertEqual(sent.status, 200)
         await self.hang_up(far, near)
+        near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
+        await self.hang_up(far, near)
+        await self.stop()
+
+    async def test_kept_alive(self) -> None:
+        """A NAT that forgets after three seconds of silence: OPTIONS keep the way to a phone open (S54)."""
+        await self.networks(nat_ping=1)
+        for name in ("", "_stream"):
+            self.router.run("sh", "-c", f"echo 3 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout{name}")
+        alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", "udp", 5070)
+        await self.register(alice)
+        await self.register(bob)
+        for phone in (alice.phone, bob.phone):
+            await self.until(lambda: b"".join(phone.bytes_in).count(b"OPTIONS sip:") > 6, "pings")
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
         await self.hang_up(far, near)
         await self.stop()
