@@ -189,8 +189,8 @@ class TestAccess(OnMachines):
         alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", "udp", 5070)
         await self.register(alice)
         await self.register(bob)
-        for phone in (alice.phone, bob.phone):
-            await self.until(lambda: b"".join(phone.bytes_in).count(b"OPTIONS sip:") > 6, "pings")
+        pinged = [line.phone.bytes_in for line in (alice, bob)]
+        await self.until(lambda: all(b"".join(each).count(b"OPTIONS sip:") > 6 for each in pinged), "pings")
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
         await self.hang_up(far, near)
         await self.stop()
