@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from benchmarks.interpreter import interpreter
 from benchmarks.measure import Delays, Load, Memory, Rest, Settings
 from benchmarks.variants import VARIANTS
 
@@ -173,4 +174,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _machine() -> str:
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    path, version = interpreter()
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, b2bua on Python {version} ({path})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from benchmarks.interpreter import environment, interpreter
 from benchmarks.packages import program
 from benchmarks.processes import CannotMeasure, Command, Process, memory_bytes, processor_seconds, refuse_used
 from benchmarks.variants import Variant
@@ -72,9 +72,9 @@ class Running:
 def _b2bua(variant: Variant, folder: Path) -> list[Command]:
     config = folder / f"{variant.letter}.toml"
     shutil.copy(HERE / "configs" / config.name, config)         # file names in it are relative to it
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+    twistd = [interpreter()[0], "-c", "from twisted.scripts.twistd import run; run()"]
     return [Command("b2bua", [*twistd, "-n", "--pidfile=", "b2bua", str(config)], folder,
-                    ready=variant.server_sockets(), working_directory=HERE.parent)]
+                    ready=variant.server_sockets(), working_directory=HERE.parent, environment=environment())]
 
 
 def _topos(variant: Variant, folder: Path) -> list[Command]:
