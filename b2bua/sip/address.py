@@ -114,9 +114,12 @@ def _split_display(text: str, rule: str) -> tuple[str, str]:
 _TAGGED = re.compile(r"""(?:"[^"\\]*+"|[^"<>]*+)[ \t]*<[^<>"]*+>;tag=([A-Za-z0-9\-.!%*_+`'~]++)""")
 
 
+_tagged = lru_cache(REMEMBERED)(_TAGGED.fullmatch)  # each message of a dialog says the same two
+
+
 def tag_of(text: str, rule: str) -> str:
     """The tag of a From or To value, or an empty string, without reading the rest where that is not needed."""
-    found = _TAGGED.fullmatch(text)
+    found = _tagged(text) if len(text) < LONG else _TAGGED.fullmatch(text)
     # Whoever asks for the tag of a To without one reads the whole of it next.
     return found[1] if found is not None else shared_address(text, rule).tag
 

@@ -19,7 +19,7 @@ from b2bua.sip.via import Via, branch_of, mended_via, parse_via
 MAX_HEADERS = 256
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 
-_CONTROLS = bytes(set(range(32)) - set(b"\r\n\t")) + b"\x7f"
+_CONTROLS = bytes(set(range(32)) - set(b"\t")) + b"\x7f"
 _FOLD = re.compile(r"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)++")  # possessive, and never begun within blanks: linear
 _BARE_CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b-\x1f\x7f]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I | re.A)
@@ -213,7 +213,7 @@ class Request(Message):
 class Response(Message):
     """A response."""
 
-    __slots__ = ("status", "reason")
+    __slots__ = ("status", "reason", "_branch")
 
     def __init__(
         self, status: int, reason: str, headers: Headers, body: bytes = b"", fault: Malformed | None = None
@@ -221,6 +221,7 @@ class Response(Message):
         Message.__init__(self, headers, body, fault)
         self.status = status
         self.reason = reason
+        self._branch: str | None = None
 
     @property
     def start_line(self) -> str:
@@ -229,7 +230,9 @@ class Response(Message):
     @property
     def branch(self) -> str:
         """The branch of the top Via: which of our requests this answers."""
-        return branch_of(self.first("Via"))
+        if self._branch is None:
+            self._branch = branch_of(self.first("Via"))
+        return self._branch
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.reason}>"
@@ -256,10 +259,12 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
     if not blank:
         head = head[:-2] if head.endswith(b"\r\n") else head
     text = head.decode("utf-8", "surrogateescape")
-    fault = _look_of(head, text) if blank else Malformed("no empty line ends the headers", "RFC 3261 7")
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _FOLD.sub(" ", text)
+    fault = None if blank else Malformed("no empty line ends the headers", "RFC 3261 7")
     lines = text.split("\r\n")
+    if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):  # more than the lines' ends
+        fault = fault or _look_at(head, text)
+    if "\r\n " in text or "\r\n\t" in text:
+        lines = _FOLD.sub(" ", text).split("\r\n")
     headers: Headers = {}
     if len(lines) > MAX_HEADERS:
         fault = fault or Malformed(f"more than {MAX_HEADERS} headers", "a limit of this server")
@@ -285,12 +290,12 @@ def parse(data: bytes, stream: bool = False) -> Request | Response:
     return _request(start, headers, body, fault)
 
 
-def _look_of(head: bytes, text: str) -> Malformed | None:
-    """Octets that two readers would take for different things."""
+def _look_at(head: bytes, text: str) -> Malformed | None:
+    """Octets that two readers would take for different things; a control character in a quoted-pair is none."""
     newlines = head.count(b"\r\n")
     if head.count(b"\n") != newlines or head.count(b"\r") != newlines:
         return Malformed("a bare CR or LF in the headers", "RFC 3261 7")
-    if len(head.translate(None, _CONTROLS)) != len(head) and _BARE_CONTROL.search(text.replace("\r\n", "")):
+    if _BARE_CONTROL.search(text.replace("\r\n", "")):
         return Malformed("a control character outside a quoted-pair", "RFC 3261 25.1")
     return None
 
