@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -298,6 +299,41 @@ class TestRegister(Access):
             self.world.settle()
         self.assertEqual((self.answer(second).status, self.answer(first).status), (200, 500))
 
+    def test_room_is_gone(self) -> None:
+        """While the inside was asked other phones have taken the room: what the inside has is taken away again."""
+        self.configuration = ACCESS.replace("throttle = 600", "throttle = 600\nmax_bindings = 1")
+        self.world = self.made(1000.0)
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        first = self.register()
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        second = self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.one.phone.asked = self.one.asked
+        for dialog, request in held:
+            self.one.asked(dialog, request)
+            self.world.settle()
+        self.assertEqual((self.answer(first).status, self.answer(second).status), (200, 403))
+        self.assertEqual(list(self.one.contacts), [f"sip:{self.passages[0].alias}@10.0.0.1:5060;transport=udp"])
+        self.gone()
+
+    def test_fault_of_ours(self) -> None:
+        """What goes wrong once the inside has accepted costs one REGISTER: 500, and the inside has nothing left."""
+        assert self.world.hall.inside is not None
+        with patch.object(self.world.hall.inside.bindings, "add", side_effect=LookupError("ours")):
+            self.assertEqual(self.answer(self.register()).status, 500)
+        self.assertIn("crashed: ours", self.world.journal.lines)
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
+        self.world.quiet()
+        self.assertEqual(self.answer(self.register()).status, 200)
+        self.gone()
+
+    def test_no_utf8(self) -> None:
+        """An octet that is not UTF-8, in what is kept of a phone, leaves no REGISTER without an answer."""
+        self.line.headers = {"User-Agent": ["Telefon f\udcfcr alle"]}
+        self.assertIn(self.answer(self.register()).status, (200, 500))
+        self.world.wait(61)
+        self.world.quiet()
+
     def test_odd_answers(self) -> None:
         """A registrar that says Expires for all, and other Contacts that cannot be read."""
         headers = {"Expires": ["500"], "Contact": ["<sip:a@b", "<tel:1>;expires=x", "<sip:other@h>;expires=9"]}
@@ -422,6 +458,58 @@ class TestFlows(Access):
         self.world.settle()
         self.assertEqual(self.one.contacts, {})
         self.assertEqual(self.passages, [])
+        self.world.quiet()
+
+    def test_dead_meanwhile(self) -> None:
+        """The connection closes while the inside is asked: what the inside then has is taken away again."""
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        self.register()
+        self.phone.drop()
+        self.world.settle()
+        self.one.phone.asked = self.one.asked
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
+        assert self.world.hall.lookup is not None
+        self.assertEqual(len(self.world.hall.lookup.bindings), 0)
+        self.world.quiet()
+
+    def crossing(self) -> tuple[Sent, tuple[Dialog, Request]]:
+        """The phone registers by a new connection, and the old one closes while the inside is asked."""
+        self.register()
+        other = self.world.phone("alice", "192.0.2.40", "tcp", port=5070)
+        line = Registration(other, other.by_proxy(), params=self.line.params)
+        line.headers = self.line.headers
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register(line=line)
+        self.one.phone.asked = self.one.asked
+        self.phone.drop()
+        self.world.settle()
+        self.assertEqual((len(self.one.requests), len(held)), (1, 1))  # the end of the old one would undo the new one
+        return sent, held[0]
+
+    def test_crossing(self) -> None:
+        """A REGISTER crosses the death of the old connection: the inside has the phone, and its calls reach it."""
+        sent, asked = self.crossing()
+        self.one.asked(*asked)
+        self.world.settle()
+        self.assertEqual(self.answer(sent).status, 200)
+        self.assertEqual(len(self.one.contacts), 1)
+        self.one.phone.invite(next(iter(self.one.contacts))).cancel()
+        self.world.settle()
+        self.assertEqual(len([each for each in self.world.phones[-1].dialogs if each.invitation]), 1)
+        self.gone()
+
+    def test_crossing_refused(self) -> None:
+        """The same, and the inside wants a password: it is told then that the phone is gone."""
+        sent, (dialog, request) = self.crossing()
+        self.assertEqual(len(self.one.contacts), 1)
+        dialog.respond(request, 403)
+        self.world.settle()
+        self.assertEqual(self.answer(sent).status, 403)
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
         self.world.quiet()
 
     def test_fails_at_once(self) -> None:

@@ -115,7 +115,11 @@ class Passages:
 
     def of(self, aor: str, told: Told) -> Passage | None:
         """A phone's."""
-        return self._by_phone.get((aor, key_of(told)))
+        return self.of_key(aor, key_of(told))
+
+    def of_key(self, aor: str, key: str) -> Passage | None:
+        """The same, where the phone's key is known."""
+        return self._by_phone.get((aor, key))
 
     def of_alias(self, alias: str) -> Passage | None:
         """The one that an alias names."""
@@ -127,9 +131,9 @@ class Passages:
         self._put_in(passage)
         self._store.put(KIND, passage.alias, _encode(_row(passage)))
 
-    def drop(self, aor: str, told: Told) -> None:
+    def drop(self, aor: str, key: str) -> None:
         """The inside knows the phone no more."""
-        passage = self._take_out(aor, key_of(told))
+        passage = self._take_out(aor, key)
         if passage is not None:
             self._store.drop(KIND, passage.alias)
 
@@ -160,13 +164,9 @@ class Passages:
                 self.orphans.append(passage)
 
     def take_orphans(self) -> list[Passage]:
-        """Those whose phones did not come back meanwhile; they are struck out."""
-        found = [each for each in self.orphans if self._by_phone.get((each.aor, each.key)) is each]
-        self.orphans = []
-        for each in found:
-            self._take_out(each.aor, each.key)
-            self._store.drop(KIND, each.alias)
-        return found
+        """Those that nobody has renewed meanwhile; only once."""
+        found, self.orphans = self.orphans, []
+        return [each for each in found if self.of_key(each.aor, each.key) is each]
 
 
 def key_of(told: Told) -> str:
