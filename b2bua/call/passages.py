@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from b2bua.sip.address import parse_address
 from b2bua.sip.message import Headers
 from b2bua.store import Store
 
@@ -61,8 +62,8 @@ class Passage:
 
     @property
     def user(self) -> str:
-        """Whose it is."""
-        return self.aor.partition("@")[0]
+        """Whose it is, escaped as it came."""
+        return parse_address(self.remote, "our own To").uri.user
 
 
 class _Row(NamedTuple):
