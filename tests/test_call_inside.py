@@ -440,6 +440,67 @@ class TestAlias(Access):
         self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
 
 
+    def test_service_route_of_another(self) -> None:
+        """It is the phone's alone: whoever sends from elsewhere and says that she is alice has none of it."""
+        self.one.headers = {"Service-Route": ["<sip:orig@10.0.0.9;lr>"]}
+        self.register()
+        other = self.world.phone("mallory", "192.0.2.66")
+        other.address = "<sip:alice@example.com>"
+        other.invite("sip:bob@example.com")
+        self.world.settle()
+        self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+        other.ask("MESSAGE", "sip:bob@example.com")
+        self.world.settle()
+        self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+
+    def test_service_route_that_is_none(self) -> None:
+        """RFC 3608 5: one that cannot be read, or is no loose router's, is dropped, and the journal says so."""
+        self.world.alice.address = "<sip:alice@example.com>"
+        broken = "nonsense", "<sip:x\udcfc@10.0.0.9;lr>", '<sip:10.0.0.9;lr>;x=\udcfc', "<sip:10.0.0.9>", "<tel:1;lr>"
+        for value in broken:
+            self.one.headers = {"Service-Route": ["<sip:10.0.0.21;lr>", value]}
+            self.world.journal.lines.clear()
+            response = self.answer(self.register(contact=f"<sip:alice@192.0.2.20;x={len(self.one.requests)}>"))
+            self.assertEqual((response.status, "Service-Route" in response.headers), (200, False), value)
+            self.assertIn("fault of 10.0.0.21 in a 200 response", "\n".join(self.world.journal.lines))
+            self.world.alice.invite("sip:bob@example.com")
+            self.world.settle()
+            self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+
+    def test_escaped(self) -> None:
+        """A user with escaped characters is called in To as it registered."""
+        for user in ("al%40ice", "al%3Eice%20x"):
+            self.line.dialog.local = self.line.dialog.remote = f"<sip:{user}@example.com>"
+            self.register(contact=f"<sip:{user}@192.0.2.20:5060>")
+            alias = list(self.one.contacts)[-1]
+            self.one.phone.address = f"<{alias}>"  # which says To too, as it calls
+            self.call(alias).cancel()
+            self.world.settle()
+            asked = self.world.alice.talk.heard[0]
+            assert isinstance(asked, Request)
+            self.assertEqual((asked.uri.user, asked.to.uri.user), (user, user))
+
+
+class TestLookup(Access):
+    """A route from outside to whoever is registered."""
+
+    configuration = ACCESS.replace(
+        'name = "inwards"\nzone = "public"\nto = "group:registrars"', 'name = "inwards"\nzone = "public"\nto = "lookup"'
+    )
+
+    def test_none_outside(self) -> None:
+        """An alias is the inside's name for a phone, and nobody's outside; nor is it at another host."""
+        self.assertIn('to = "lookup"', self.configuration)
+        self.register()
+        alias = next(iter(self.one.contacts)).partition(":")[2].partition("@")[0]
+        mallory = self.world.phone("mallory", "192.0.2.66")
+        for host, status in (("192.0.2.1", 480), ("nowhere.example", 404)):
+            talk = mallory.invite(f"sip:{alias}@{host}", mallory.by_proxy())
+            self.world.settle()
+            self.assertEqual(talk.times(f"{status} INVITE"), 1)
+        self.assertEqual([each for each in self.world.alice.dialogs if each.invitation], [])
+
+
 class TestFlows(Access):
     """Phones on streams."""
 

@@ -49,7 +49,7 @@ class Aboard(Try):
             return  # not wanted any more
         registrar, wish, hall = self._inward.registrar, self._inward.wish, self._inward.hall
         request = wish.transaction.request
-        far = hall.far_leg(request, attempt)
+        far = hall.far_leg(request, attempt, wish.transaction)
         self._far, self._flow, self._attempt = far, attempt.flow, attempt
         contacts = registrar.dressed(far, wish, registrar.seconds(wish, str(self.hop.uri)))
         granted, body = hall.across(self._inward.near, far, request)

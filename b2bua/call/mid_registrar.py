@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from b2bua.call.across import came_from
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.credentials import brought
@@ -201,7 +202,7 @@ class MidRegistrar(Registrar):
     def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> dict[str, int]:
         """Remember what the inside granted: for how many seconds at least 1, by the phones' keys."""
         now, granted = self.hall.wire.now(), _granted(response)
-        credentials = brought(wish.transaction.request)
+        credentials, routes = brought(wish.transaction.request), self._routes_in(response, far)
         found: dict[str, int] = {}
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             key, words = key_of(plan.asked), self.passages.words(wish.aor, plan.asked)
@@ -223,10 +224,21 @@ class MidRegistrar(Registrar):
                 now + min(self.terms.throttle, spare),
                 far.local_cseq,
             )
-            passage.service_route = tuple(response.values("Service-Route"))
+            passage.service_route = routes
             passage.credentials = credentials
             self.passages.enter(passage)
         return found
+
+    def _routes_in(self, response: Response, far: Leg) -> tuple[str, ...]:
+        """Service-Route (RFC 3608 5), if all of it is of loose routers."""
+        try:
+            routes = response.addresses("Service-Route")
+            if not all(each.uri.is_sip and each.uri.loose and str(each).isprintable() for each in routes):
+                raise Malformed("a Service-Route that is not of loose routers", "RFC 3608 5")
+        except Malformed as fault:
+            self.hall.journal.fault(came_from(far), fault, f"a {response.status} response")
+            return ()
+        return tuple(map(str, routes))
 
     # The inside's calls
 
@@ -250,15 +262,13 @@ class MidRegistrar(Registrar):
         passage = self.passages.of_alias(to.user)
         return remote if passage is None else remote.replace(f":{to.user}@", f":{passage.user}@")
 
-    def routes(self, request: Request, listener: Listener) -> tuple[str, ...]:
-        """The inside's Service-Route (RFC 3608) for a call of a phone that is registered there."""
-        if not self.passages.routed or request.method == "REGISTER":
+    def routes(self, server: ServerTransaction, listener: Listener) -> tuple[str, ...]:
+        """The inside's Service-Route (RFC 3608) for what a phone sends that is registered there."""
+        if not self.passages.routed or server.method == "REGISTER":
             return ()
-        for binding in self.bindings.of(self.aor(request.from_.uri)):
-            passage = self.passages.of(binding.aor, binding)
-            if passage is not None and passage.service_route and passage.zone == listener.zone:
-                return passage.service_route
-        return ()
+        binding = self.binding_of(server)
+        passage = None if binding is None else self.passages.of(binding.aor, binding)
+        return passage.service_route if passage is not None and passage.zone == listener.zone else ()
 
     # When a phone is gone
 
