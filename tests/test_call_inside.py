@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from unittest.mock import patch
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.passages import Passage
+from b2bua.call.passages import KIND, Passage
 from b2bua.ops.explain import Explanation, Question, explain
 from b2bua.ops.phone import Dialog, Sent
 from b2bua.sip.message import Headers, Request, Response
@@ -656,6 +657,22 @@ class TestTwoFlows(Access):
         self.assertIn("still has alice@example.com (403 to our REGISTER)", self.world.journal.lines[-1])
 
 
+class TestSeen(Access):
+    """Where the inside may see the domains."""
+
+    configuration = ACCESS.replace(
+        'name = "private"\n', 'name = "private"\nkeep_hosts = ["From", "To", "Request-URI"]\n', 1
+    )
+
+    def test_gone(self) -> None:
+        """RFC 7616 3.4: the end of a phone is told by the Request-URI that the phone's credentials are for."""
+        self.register()
+        self.world.wait(62)
+        self.assertEqual(self.one.contacts, {})
+        self.assertEqual([each.uri_text for each in self.one.requests], ["sip:example.com"] * 2)
+        self.assertEqual(len({str(each.to.uri) for each in self.one.requests}), 1)
+
+
 class TestRestart(Access):
     """What outlives a stop."""
 
@@ -689,6 +706,17 @@ class TestRestart(Access):
         self.assertEqual(len(self.one.requests), 1)
         self.assertEqual(_contact(self.one.last.first("Contact"))[1], 0)
         self.assertEqual(self.passages, [])
+
+    def test_older(self) -> None:
+        """A row that an older version has written, without a Request-URI, is read too."""
+        self.register()
+        assert isinstance(self.store, Rows)
+        alias, value = next(iter(self.store.load(KIND)))
+        self.store.put(KIND, alias, msgspec.msgpack.encode(msgspec.msgpack.decode(value)[:12]))
+        self.world = self.made(1100.0)
+        self.world.wait(3)
+        self.assertEqual(_contact(self.one.last.first("Contact"))[1], 0)
+        self.assertEqual(self.one.last.uri_text, "sip:10.0.0.21;transport=udp")
 
     def test_long_ago(self) -> None:
         """The inside has forgotten it too."""

@@ -218,7 +218,7 @@ class MidRegistrar(Registrar):
             spare = max(0, lasts - AHEAD * min(plan.seconds, found[key]))
             passage = Passage(wish.aor, key, words.alias, words.call_id)
             passage.zone, passage.hop, passage.send_from = far.listener.zone, hop, far.listener.name
-            passage.local, passage.remote = far.local, far.remote
+            passage.local, passage.remote, passage.uri = far.local, far.remote, str(far.remote_target)
             passage.until, passage.fresh, passage.cseq = (
                 now + lasts,
                 now + min(self.terms.throttle, spare),

@@ -40,13 +40,13 @@ class Passage:
     """One phone's registration inside.
 
     `hop` is the next hop that accepted it, by the listener `send_from` of zone `zone`; `local` and `remote` are what
-    we said in From and To. Until `until` it lasts, until `fresh` the inside need not hear of it again (seconds, as
-    `Wire.now` says). `credentials` are those that the phone sent last; they are not stored.
+    we said in From and To, `uri` in the Request-URI. Until `until` it lasts, until `fresh` the inside need not hear of
+    it again (seconds, as `Wire.now` says). `credentials` are those that the phone sent last; they are not stored.
     """
 
     __slots__ = (
         "aor", "key", "alias", "call_id", "zone", "hop", "send_from", "local", "remote", "until", "fresh", "cseq",
-        "service_route", "credentials",
+        "service_route", "uri", "credentials",
     )  # fmt: skip
 
     def __init__(self, aor: str, key: str, alias: str, call_id: str) -> None:
@@ -58,6 +58,7 @@ class Passage:
         self.until = self.fresh = 0.0
         self.cseq = 0
         self.service_route: tuple[str, ...] = ()
+        self.uri = ""
         self.credentials: Headers = {}
 
     @property
@@ -81,6 +82,7 @@ class _Row(NamedTuple):
     fresh: float
     cseq: int
     service_route: tuple[str, ...]
+    uri: str = ""  # what has a default is not in rows of older versions
 
 
 _row = attrgetter(*_Row._fields)
