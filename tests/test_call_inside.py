@@ -359,6 +359,23 @@ class TestRegister(Access):
         self.assertEqual(self.passages, [])
         self.world.quiet()
 
+    def test_required(self) -> None:
+        """RFC 3261 8.2.2.3: a phone may insist on Path and outbound, which are ours to do, and on nothing else."""
+        self.line.params = ';+sip.instance="<urn:uuid:1>";reg-id=1'
+        for tags, lacking in (("outbound", []), ("path, Outbound", []), ("gruu, path, frob", ["gruu, frob"])):
+            self.line.headers = {"Supported": ["outbound, path, gruu"], "Require": [tags]}
+            response = self.answer(self.register())
+            self.assertEqual(response.status, 420 if lacking else 200, tags)
+            self.assertEqual(response.headers.get("Unsupported", []), lacking)
+        self.gone()
+
+    def test_no_gruu(self) -> None:
+        """RFC 5627 5.1: the inside does not know names of ours for one phone, so the phone is told none."""
+        self.line.headers = {"Supported": ["gruu"]}
+        self.line.params = ';+sip.instance="<urn:uuid:1>"'
+        self.assertNotIn("gruu", self.answer(self.register()).first("Contact"))
+        self.gone()
+
     def test_hops(self) -> None:
         """RFC 3261 16.3: Max-Forwards counts here too."""
         self.line.headers = {"Max-Forwards": ["0"]}

@@ -164,7 +164,7 @@ class Hall:
             self.refuse(transaction, status, f"{method} outside a dialog", {"Allow": [self.ALLOW]})
         elif method == "SUBSCRIBE" and "Event" not in request.headers:
             self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1
-        elif lacking := unsupported(request):
+        elif lacking := unsupported(request, self.inside.options if self.inside and method == "REGISTER" else ()):
             self.refuse(transaction, 420, "a required extension", {"Unsupported": [", ".join(lacking)]})
         elif beyond_us(request):
             self.refuse(transaction, 500, "session privacy, on which the caller insists, needs the media relayed")

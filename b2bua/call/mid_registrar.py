@@ -19,7 +19,7 @@ from b2bua.call.credentials import brought
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
 from b2bua.call.passages import SECRET, Passage, Passages, key_of
-from b2bua.call.registrar import Plan, Refused, Registrar, Terms
+from b2bua.call.registrar import OPTIONS, Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
@@ -41,6 +41,9 @@ RESTORED = 2.0  # seconds after the start, when what was left behind is taken aw
 
 class MidRegistrar(Registrar):
     """Takes the REGISTERs that a route sends on, and knows whose an alias is."""
+
+    # A GRUU of the inside's domain is not ours to make, and we do not take its own across (RFC 5627 5.1).
+    options = OPTIONS - {"gruu"}
 
     def __init__(self, hall: Hall, bindings: Bindings, terms: Terms) -> None:
         short = min(terms.phone_expires, terms.max_expires)
