@@ -235,6 +235,21 @@ class TestRegister(Access):
         self.assertEqual(list(self.one.contacts), ["sip:alice@10.0.0.77"])
         self.gone()
 
+    def test_star_meanwhile(self) -> None:
+        """What registers while the inside is asked for all to go stays: nobody there heard of it."""
+        self.register()
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register(0, contact="*")
+        self.one.phone.asked = self.one.asked
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual(len(self.answer(sent).values("Contact")), 1)
+        self.assertEqual((len(self.one.contacts), len(self.passages)), (1, 1))
+        self.gone()
+
     def test_fetch(self) -> None:
         """Without a Contact it only asks: the inside may want a password, the answer shows what is ours."""
         self.register()
@@ -723,6 +738,20 @@ class TestRestart(Access):
         self.assertEqual(len(self.one.requests), 1)
         self.assertEqual(_contact(self.one.last.first("Contact"))[1], 0)
         self.assertEqual(self.passages, [])
+
+    def test_comes_back_late(self) -> None:
+        """One whose REGISTER is inside just then is not told to be gone."""
+        self.register()
+        line = self.line
+        self.world = self.made(1100.0)
+        self.line.dialog.call_id, self.line.dialog.cseq = line.dialog.call_id, line.dialog.cseq
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register()
+        self.world.wait(3)
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual((self.answer(sent).status, len(held), len(self.one.contacts)), (200, 1, 1))
 
     def test_older(self) -> None:
         """A row that an older version has written, without a Request-URI, is read too."""
