@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import patch
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.passages import Passage
+from b2bua.call.passages import KIND, Passage
 from b2bua.ops.explain import Explanation, Question, explain
 from b2bua.ops.phone import Dialog, Sent
 from b2bua.sip.message import Headers, Request, Response
@@ -233,6 +235,21 @@ class TestRegister(Access):
         self.assertEqual(list(self.one.contacts), ["sip:alice@10.0.0.77"])
         self.gone()
 
+    def test_star_meanwhile(self) -> None:
+        """What registers while the inside is asked for all to go stays: nobody there heard of it."""
+        self.register()
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register(0, contact="*")
+        self.one.phone.asked = self.one.asked
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual(len(self.answer(sent).values("Contact")), 1)
+        self.assertEqual((len(self.one.contacts), len(self.passages)), (1, 1))
+        self.gone()
+
     def test_fetch(self) -> None:
         """Without a Contact it only asks: the inside may want a password, the answer shows what is ours."""
         self.register()
@@ -298,6 +315,41 @@ class TestRegister(Access):
             self.world.settle()
         self.assertEqual((self.answer(second).status, self.answer(first).status), (200, 500))
 
+    def test_room_is_gone(self) -> None:
+        """While the inside was asked other phones have taken the room: what the inside has is taken away again."""
+        self.configuration = ACCESS.replace("throttle = 600", "throttle = 600\nmax_bindings = 1")
+        self.world = self.made(1000.0)
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        first = self.register()
+        line = Registration(self.world.alice, self.world.alice.by_proxy())
+        second = self.register(line=line, contact="<sip:alice@192.0.2.20:5070>")
+        self.one.phone.asked = self.one.asked
+        for dialog, request in held:
+            self.one.asked(dialog, request)
+            self.world.settle()
+        self.assertEqual((self.answer(first).status, self.answer(second).status), (200, 403))
+        self.assertEqual(list(self.one.contacts), [f"sip:{self.passages[0].alias}@10.0.0.1:5060;transport=udp"])
+        self.gone()
+
+    def test_fault_of_ours(self) -> None:
+        """What goes wrong once the inside has accepted costs one REGISTER: 500, and the inside has nothing left."""
+        assert self.world.hall.inside is not None
+        with patch.object(self.world.hall.inside.bindings, "add", side_effect=LookupError("ours")):
+            self.assertEqual(self.answer(self.register()).status, 500)
+        self.assertIn("crashed: ours", self.world.journal.lines)
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
+        self.world.quiet()
+        self.assertEqual(self.answer(self.register()).status, 200)
+        self.gone()
+
+    def test_no_utf8(self) -> None:
+        """An octet that is not UTF-8, in what is kept of a phone, leaves no REGISTER without an answer."""
+        self.line.headers = {"User-Agent": ["Telefon f\udcfcr alle"]}
+        self.assertIn(self.answer(self.register()).status, (200, 500))
+        self.world.wait(61)
+        self.world.quiet()
+
     def test_odd_answers(self) -> None:
         """A registrar that says Expires for all, and other Contacts that cannot be read."""
         headers = {"Expires": ["500"], "Contact": ["<sip:a@b", "<tel:1>;expires=x", "<sip:other@h>;expires=9"]}
@@ -321,6 +373,23 @@ class TestRegister(Access):
         self.assertEqual(self.answer(self.register(contact="<sip:alice@198.51.100.7>")).status, 403)
         self.assertEqual(self.passages, [])
         self.world.quiet()
+
+    def test_required(self) -> None:
+        """RFC 3261 8.2.2.3: a phone may insist on Path and outbound, which are ours to do, and on nothing else."""
+        self.line.params = ';+sip.instance="<urn:uuid:1>";reg-id=1'
+        for tags, lacking in (("outbound", []), ("path, Outbound", []), ("gruu, path, frob", ["gruu, frob"])):
+            self.line.headers = {"Supported": ["outbound, path, gruu"], "Require": [tags]}
+            response = self.answer(self.register())
+            self.assertEqual(response.status, 420 if lacking else 200, tags)
+            self.assertEqual(response.headers.get("Unsupported", []), lacking)
+        self.gone()
+
+    def test_no_gruu(self) -> None:
+        """RFC 5627 5.1: the inside does not know names of ours for one phone, so the phone is told none."""
+        self.line.headers = {"Supported": ["gruu"]}
+        self.line.params = ';+sip.instance="<urn:uuid:1>"'
+        self.assertNotIn("gruu", self.answer(self.register()).first("Contact"))
+        self.gone()
 
     def test_hops(self) -> None:
         """RFC 3261 16.3: Max-Forwards counts here too."""
@@ -404,6 +473,67 @@ class TestAlias(Access):
         self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
 
 
+    def test_service_route_of_another(self) -> None:
+        """It is the phone's alone: whoever sends from elsewhere and says that she is alice has none of it."""
+        self.one.headers = {"Service-Route": ["<sip:orig@10.0.0.9;lr>"]}
+        self.register()
+        other = self.world.phone("mallory", "192.0.2.66")
+        other.address = "<sip:alice@example.com>"
+        other.invite("sip:bob@example.com")
+        self.world.settle()
+        self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+        other.ask("MESSAGE", "sip:bob@example.com")
+        self.world.settle()
+        self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+
+    def test_service_route_that_is_none(self) -> None:
+        """RFC 3608 5: one that cannot be read, or is no loose router's, is dropped, and the journal says so."""
+        self.world.alice.address = "<sip:alice@example.com>"
+        broken = "nonsense", "<sip:x\udcfc@10.0.0.9;lr>", '<sip:10.0.0.9;lr>;x=\udcfc', "<sip:10.0.0.9>", "<tel:1;lr>"
+        for value in broken:
+            self.one.headers = {"Service-Route": ["<sip:10.0.0.21;lr>", value]}
+            self.world.journal.lines.clear()
+            response = self.answer(self.register(contact=f"<sip:alice@192.0.2.20;x={len(self.one.requests)}>"))
+            self.assertEqual((response.status, "Service-Route" in response.headers), (200, False), value)
+            self.assertIn("fault of 10.0.0.21 in a 200 response", "\n".join(self.world.journal.lines))
+            self.world.alice.invite("sip:bob@example.com")
+            self.world.settle()
+            self.assertNotIn("Route", self.one.phone.open[-1][1].headers)
+
+    def test_escaped(self) -> None:
+        """A user with escaped characters is called in To as it registered."""
+        for user in ("al%40ice", "al%3Eice%20x"):
+            self.line.dialog.local = self.line.dialog.remote = f"<sip:{user}@example.com>"
+            self.register(contact=f"<sip:{user}@192.0.2.20:5060>")
+            alias = list(self.one.contacts)[-1]
+            self.one.phone.address = f"<{alias}>"  # which says To too, as it calls
+            self.call(alias).cancel()
+            self.world.settle()
+            asked = self.world.alice.talk.heard[0]
+            assert isinstance(asked, Request)
+            self.assertEqual((asked.uri.user, asked.to.uri.user), (user, user))
+
+
+class TestLookup(Access):
+    """A route from outside to whoever is registered."""
+
+    configuration = ACCESS.replace(
+        'name = "inwards"\nzone = "public"\nto = "group:registrars"', 'name = "inwards"\nzone = "public"\nto = "lookup"'
+    )
+
+    def test_none_outside(self) -> None:
+        """An alias is the inside's name for a phone, and nobody's outside; nor is it at another host."""
+        self.assertIn('to = "lookup"', self.configuration)
+        self.register()
+        alias = next(iter(self.one.contacts)).partition(":")[2].partition("@")[0]
+        mallory = self.world.phone("mallory", "192.0.2.66")
+        for host, status in (("192.0.2.1", 480), ("nowhere.example", 404)):
+            talk = mallory.invite(f"sip:{alias}@{host}", mallory.by_proxy())
+            self.world.settle()
+            self.assertEqual(talk.times(f"{status} INVITE"), 1)
+        self.assertEqual([each for each in self.world.alice.dialogs if each.invitation], [])
+
+
 class TestFlows(Access):
     """Phones on streams."""
 
@@ -422,6 +552,58 @@ class TestFlows(Access):
         self.world.settle()
         self.assertEqual(self.one.contacts, {})
         self.assertEqual(self.passages, [])
+        self.world.quiet()
+
+    def test_dead_meanwhile(self) -> None:
+        """The connection closes while the inside is asked: what the inside then has is taken away again."""
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        self.register()
+        self.phone.drop()
+        self.world.settle()
+        self.one.phone.asked = self.one.asked
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
+        assert self.world.hall.lookup is not None
+        self.assertEqual(len(self.world.hall.lookup.bindings), 0)
+        self.world.quiet()
+
+    def crossing(self) -> tuple[Sent, tuple[Dialog, Request]]:
+        """The phone registers by a new connection, and the old one closes while the inside is asked."""
+        self.register()
+        other = self.world.phone("alice", "192.0.2.40", "tcp", port=5070)
+        line = Registration(other, other.by_proxy(), params=self.line.params)
+        line.headers = self.line.headers
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register(line=line)
+        self.one.phone.asked = self.one.asked
+        self.phone.drop()
+        self.world.settle()
+        self.assertEqual((len(self.one.requests), len(held)), (1, 1))  # the end of the old one would undo the new one
+        return sent, held[0]
+
+    def test_crossing(self) -> None:
+        """A REGISTER crosses the death of the old connection: the inside has the phone, and its calls reach it."""
+        sent, asked = self.crossing()
+        self.one.asked(*asked)
+        self.world.settle()
+        self.assertEqual(self.answer(sent).status, 200)
+        self.assertEqual(len(self.one.contacts), 1)
+        self.one.phone.invite(next(iter(self.one.contacts))).cancel()
+        self.world.settle()
+        self.assertEqual(len([each for each in self.world.phones[-1].dialogs if each.invitation]), 1)
+        self.gone()
+
+    def test_crossing_refused(self) -> None:
+        """The same, and the inside wants a password: it is told then that the phone is gone."""
+        sent, (dialog, request) = self.crossing()
+        self.assertEqual(len(self.one.contacts), 1)
+        dialog.respond(request, 403)
+        self.world.settle()
+        self.assertEqual(self.answer(sent).status, 403)
+        self.assertEqual((self.one.contacts, self.passages), ({}, []))
         self.world.quiet()
 
     def test_fails_at_once(self) -> None:
@@ -507,6 +689,22 @@ class TestTwoFlows(Access):
         self.assertIn("still has alice@example.com (403 to our REGISTER)", self.world.journal.lines[-1])
 
 
+class TestSeen(Access):
+    """Where the inside may see the domains."""
+
+    configuration = ACCESS.replace(
+        'name = "private"\n', 'name = "private"\nkeep_hosts = ["From", "To", "Request-URI"]\n', 1
+    )
+
+    def test_gone(self) -> None:
+        """RFC 7616 3.4: the end of a phone is told by the Request-URI that the phone's credentials are for."""
+        self.register()
+        self.world.wait(62)
+        self.assertEqual(self.one.contacts, {})
+        self.assertEqual([each.uri_text for each in self.one.requests], ["sip:example.com"] * 2)
+        self.assertEqual(len({str(each.to.uri) for each in self.one.requests}), 1)
+
+
 class TestRestart(Access):
     """What outlives a stop."""
 
@@ -540,6 +738,31 @@ class TestRestart(Access):
         self.assertEqual(len(self.one.requests), 1)
         self.assertEqual(_contact(self.one.last.first("Contact"))[1], 0)
         self.assertEqual(self.passages, [])
+
+    def test_comes_back_late(self) -> None:
+        """One whose REGISTER is inside just then is not told to be gone."""
+        self.register()
+        line = self.line
+        self.world = self.made(1100.0)
+        self.line.dialog.call_id, self.line.dialog.cseq = line.dialog.call_id, line.dialog.cseq
+        held: list[tuple[Dialog, Request]] = []
+        self.one.phone.asked = lambda dialog, request: held.append((dialog, request))
+        sent = self.register()
+        self.world.wait(3)
+        self.one.asked(*held[0])
+        self.world.settle()
+        self.assertEqual((self.answer(sent).status, len(held), len(self.one.contacts)), (200, 1, 1))
+
+    def test_older(self) -> None:
+        """A row that an older version has written, without a Request-URI, is read too."""
+        self.register()
+        assert isinstance(self.store, Rows)
+        alias, value = next(iter(self.store.load(KIND)))
+        self.store.put(KIND, alias, msgspec.msgpack.encode(msgspec.msgpack.decode(value)[:12]))
+        self.world = self.made(1100.0)
+        self.world.wait(3)
+        self.assertEqual(_contact(self.one.last.first("Contact"))[1], 0)
+        self.assertEqual(self.one.last.uri_text, "sip:10.0.0.21;transport=udp")
 
     def test_long_ago(self) -> None:
         """The inside has forgotten it too."""

@@ -55,7 +55,7 @@ class Branch(Invitation):
             return  # not wanted any more
         request, hall, call = self.server.request, self.call.hall, self.call
         self.client = None
-        far = hall.far_leg(request, attempt)
+        far = hall.far_leg(request, attempt, self.server)
         granted, body = hall.across(self.near, far, request)
         if self.breadth:
             granted["Max-Breadth"] = [str(self.breadth)]  # RFC 5393 5.3.3

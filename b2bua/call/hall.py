@@ -164,7 +164,7 @@ class Hall:
             self.refuse(transaction, status, f"{method} outside a dialog", {"Allow": [self.ALLOW]})
         elif method == "SUBSCRIBE" and "Event" not in request.headers:
             self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1
-        elif lacking := unsupported(request):
+        elif lacking := unsupported(request, self.inside.options if self.inside and method == "REGISTER" else ()):
             self.refuse(transaction, 420, "a required extension", {"Unsupported": [", ".join(lacking)]})
         elif beyond_us(request):
             self.refuse(transaction, 500, "session privacy, on which the caller insists, needs the media relayed")
@@ -404,8 +404,8 @@ class Hall:
         at_home(near, transaction, self.inside or self.lookup, self.wire.now())
         return near
 
-    def far_leg(self, request: Request, attempt: Attempt) -> Leg:
-        """A leg for a request that is sent on to a target."""
+    def far_leg(self, request: Request, attempt: Attempt, server: ServerTransaction) -> Leg:
+        """A leg for a request that is sent on to a target; `server` is by which somebody asked for that."""
         if self._counts:
             self.groups.sent(attempt.uri)
         if self.bearer is not None:
@@ -417,7 +417,7 @@ class Hall:
                 leg.home = Home(self.lookup.bindings, attempt.binding, self.wire.now())
             return leg
         leg = self.leg_to(request, attempt.uri, attempt.flow.listener)
-        if self.inside is not None and (routes := self.inside.routes(request, leg.listener)):
+        if self.inside is not None and (routes := self.inside.routes(server, leg.listener)):
             leg.bind(attempt.flow, routes)
         if self.enrolments is not None:
             self.enrolments.preload(leg, attempt.uri)

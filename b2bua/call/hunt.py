@@ -186,7 +186,7 @@ class Hunt(ABC, Generic[_Trial]):
 
     def _look_up(self) -> None:
         """Whoever is registered takes the place of the target that stands for them."""
-        found, status, reason = registered(self.hall, self.server.request)
+        found, status, reason = registered(self.hall, self.server.request, self.server.flow)
         self._hops[:1] = found
         if not found:
             self._outcomes.append(Outcome(status, reason))

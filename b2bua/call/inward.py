@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.call.addresses import Attempt, Hop
 from b2bua.call.hunt import Outcome
+from b2bua.call.passages import key_of
 from b2bua.call.passing import Passing, Try
 from b2bua.call.registrar import Plan
 from b2bua.dialog.leg import Leg
-from b2bua.sip.message import Response
+from b2bua.sip.message import Headers, Response
 from b2bua.sip.registration import Asked
 from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
 
@@ -48,7 +49,7 @@ class Aboard(Try):
             return  # not wanted any more
         registrar, wish, hall = self._inward.registrar, self._inward.wish, self._inward.hall
         request = wish.transaction.request
-        far = hall.far_leg(request, attempt)
+        far = hall.far_leg(request, attempt, wish.transaction)
         self._far, self._flow, self._attempt = far, attempt.flow, attempt
         contacts = registrar.dressed(far, wish, registrar.seconds(wish, str(self.hop.uri)))
         granted, body = hall.across(self._inward.near, far, request)
@@ -75,15 +76,19 @@ class Aboard(Try):
 
 
 class Inward(Passing):
-    """A REGISTER that the inside is to answer: only what it accepts makes a binding."""
+    """A REGISTER that the inside is to answer: only what it accepts makes a binding.
 
-    __slots__ = ("registrar", "wish", "hop")
+    `keys` are those of its phones, until it has an answer; `hop` is which next hop accepted.
+    """
+
+    __slots__ = ("registrar", "wish", "hop", "keys")
 
     def __init__(self, registrar: MidRegistrar, near: Leg, wish: Wish) -> None:
         super().__init__(registrar.hall, near, wish.transaction)
         self.registrar = registrar
         self.wish = wish
-        self.hop = ""  # which accepted
+        self.hop = ""
+        self.keys = frozenset(key_of(plan.asked) for plan in wish.plans)
 
     def trial(self, hop: Hop, breadth: int) -> Aboard:
         """The REGISTER on its way to a target."""
@@ -92,7 +97,18 @@ class Inward(Passing):
 
     def conclude(self, outcome: Outcome) -> None:
         """This is the phone's answer."""
-        if outcome.response is not None and outcome.status < 300:
-            self.registrar.accepted(self, outcome)
-        elif outcome.said not in _NOBODY or not self.registrar.tides_over(self.wish):
-            super().conclude(outcome)
+        try:
+            if outcome.response is not None and outcome.status < 300:
+                self.registrar.accepted(self, outcome)
+            elif outcome.said not in _NOBODY or not self.registrar.tides_over(self.wish):
+                super().conclude(outcome)
+        except Exception:  # noqa: BLE001 - our own fault must cost one REGISTER, and leave none unanswered
+            self.hall.journal.crashed(self.server.request)
+            if not self.server.answered:
+                self.refuse(500, "a fault of ours")
+        self.registrar.over(self)
+
+    def refuse(self, status: int, why: str, reason: str = "", more: Headers | None = None) -> None:
+        """It goes nowhere; `reason` and `more` headers are for the phone to read."""
+        super().refuse(status, why, reason, more)
+        self.registrar.over(self)

@@ -84,8 +84,8 @@ def registered_way(source: Flow) -> Flow:
     return Flow(source.listener, source.host, source.port, source.connection, "", True)
 
 
-def registered(hall: Hall, request: Request) -> tuple[list[Hop], int, str]:
-    """`Lookup.targets`, also where there is no registrar; a phone's alias leads to that phone."""
-    if hall.inside is not None and (passage := hall.inside.passages.of_alias(request.uri.user)) is not None:
+def registered(hall: Hall, request: Request, source: Flow) -> tuple[list[Hop], int, str]:
+    """`Lookup.targets`, also where there is no registrar; an alias leads whoever may know it to its phone."""
+    if hall.inside is not None and (passage := hall.inside.called(request, source)) is not None:
         return hall.inside.phones(passage)
     return hall.lookup.targets(request) if hall.lookup is not None else ([], 404, "there is no registrar")

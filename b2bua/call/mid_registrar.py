@@ -7,17 +7,19 @@ inside? `MidRegistrar._fresh`. What does the inside know of a phone? `Passage`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from b2bua.call.across import came_from
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.credentials import brought
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
 from b2bua.call.passages import SECRET, Passage, Passages, key_of
-from b2bua.call.registrar import Plan, Refused, Registrar, Terms
+from b2bua.call.registrar import OPTIONS, Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.reply import reply
@@ -40,6 +42,9 @@ RESTORED = 2.0  # seconds after the start, when what was left behind is taken aw
 class MidRegistrar(Registrar):
     """Takes the REGISTERs that a route sends on, and knows whose an alias is."""
 
+    # A GRUU of the inside's domain is not ours to make, and we do not take its own across (RFC 5627 5.1).
+    options = OPTIONS - {"gruu"}
+
     def __init__(self, hall: Hall, bindings: Bindings, terms: Terms) -> None:
         short = min(terms.phone_expires, terms.max_expires)
         own = replace(terms, min_expires=min(terms.min_expires, short), default_expires=short, max_expires=short)
@@ -47,6 +52,8 @@ class MidRegistrar(Registrar):
         self.passages = Passages(bindings.store, bindings.secret("aliases", hall.wire.tokens.octets(SECRET)))
         self._least: dict[str, int] = {}  # seconds, by the next hop that asked for them (423)
         self._cseq = 0
+        # By address of record and key: REGISTERs that the inside has not answered yet.
+        self._under_way: Counter[tuple[str, str]] = Counter()
 
     def begin(self) -> None:
         """Enter what the store has kept, after the bindings."""
@@ -75,8 +82,9 @@ class MidRegistrar(Registrar):
         except Refused as no:
             self._refuse(transaction, no)
             return
-        near = self.hall.near_leg(transaction)
-        self.hall.ask(Inward(self, near, wish))
+        inward = Inward(self, self.hall.near_leg(transaction), wish)
+        self._under_way.update((wish.aor, key) for key in inward.keys)
+        self.hall.ask(inward)
 
     def _wish(self, transaction: ServerTransaction) -> Wish:
         request = transaction.request
@@ -175,11 +183,16 @@ class MidRegistrar(Registrar):
         """The inside has agreed: the phone is registered, as far as it lasts."""
         response, wish, hall = outcome.response, inward.wish, self.hall
         assert response is not None and outcome.far is not None, "it is an answer"
-        request = wish.transaction.request
+        request, connection = wish.transaction.request, wish.transaction.flow.connection
+        # First what the inside has now: if anything here comes to nothing, `over` takes that away again.
+        lasts = self._noted(wish, response, outcome.far, inward.hop)
         try:
+            if connection is not None and not connection.alive and any(plan.seconds for plan in wish.plans):
+                raise Refused(500, "The connection is gone by which it came")
             plans = self._plans(request, wish.aor, wish.asked)
-            wish = wish._replace(plans=self._noted(wish._replace(plans=plans), response, outcome.far, inward.hop))
-            headers = self._changed(wish)
+            told = [(plan, lasts[key]) for plan in plans if (key := key_of(plan.asked)) in lasts]  # "*" may be more now
+            plans = [plan._replace(seconds=min(plan.seconds, seconds)) for plan, seconds in told]
+            headers = self._changed(wish._replace(plans=plans))
         except Refused as no:
             self._refuse(wish.transaction, no)
             return
@@ -189,34 +202,46 @@ class MidRegistrar(Registrar):
         crossed.headers.update(headers)
         hall.wire.respond(wish.transaction, crossed)
 
-    def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> list[Plan]:
-        """Remember what the inside granted; the plans, none longer than that."""
+    def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> dict[str, int]:
+        """Remember what the inside granted: for how many seconds at least 1, by the phones' keys."""
         now, granted = self.hall.wire.now(), _granted(response)
-        credentials = brought(wish.transaction.request)
-        plans = []
+        credentials, routes = brought(wish.transaction.request), self._routes_in(response, far)
+        found: dict[str, int] = {}
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
-            words = self.passages.words(wish.aor, plan.asked)
+            key, words = key_of(plan.asked), self.passages.words(wish.aor, plan.asked)
+            lasts = granted.get(words.alias, granted.get("", asked))
+            found[key] = max(lasts, 1)
+            known = self.passages.of(wish.aor, plan.asked)
+            if known is not None and known.cseq > far.local_cseq:
+                continue  # the answer to a later REGISTER came before this one
             if not plan.seconds:
                 if self._leaves(wish, plan):
-                    self.passages.drop(wish.aor, plan.asked)  # the inside knows
-                plans.append(plan)
+                    self.passages.drop(wish.aor, key)  # the inside knows
                 continue
-            lasts = granted.get(words.alias, granted.get("", asked))
-            plan = plan._replace(seconds=min(plan.seconds, max(lasts, 1)))
-            spare = max(0, lasts - AHEAD * plan.seconds)
-            passage = Passage(wish.aor, key_of(plan.asked), words.alias, words.call_id)
+            spare = max(0, lasts - AHEAD * min(plan.seconds, found[key]))
+            passage = Passage(wish.aor, key, words.alias, words.call_id)
             passage.zone, passage.hop, passage.send_from = far.listener.zone, hop, far.listener.name
-            passage.local, passage.remote = far.local, far.remote
+            passage.local, passage.remote, passage.uri = far.local, far.remote, str(far.remote_target)
             passage.until, passage.fresh, passage.cseq = (
                 now + lasts,
                 now + min(self.terms.throttle, spare),
                 far.local_cseq,
             )
-            passage.service_route = tuple(response.values("Service-Route"))
+            passage.service_route = routes
             passage.credentials = credentials
             self.passages.enter(passage)
-            plans.append(plan)
-        return plans
+        return found
+
+    def _routes_in(self, response: Response, far: Leg) -> tuple[str, ...]:
+        """Service-Route (RFC 3608 5), if all of it is of loose routers."""
+        try:
+            routes = response.addresses("Service-Route")
+            if not all(each.uri.is_sip and each.uri.loose and str(each).isprintable() for each in routes):
+                raise Malformed("a Service-Route that is not of loose routers", "RFC 3608 5")
+        except Malformed as fault:
+            self.hall.journal.fault(came_from(far), fault, f"a {response.status} response")
+            return ()
+        return tuple(map(str, routes))
 
     # The inside's calls
 
@@ -240,30 +265,47 @@ class MidRegistrar(Registrar):
         passage = self.passages.of_alias(to.user)
         return remote if passage is None else remote.replace(f":{to.user}@", f":{passage.user}@")
 
-    def routes(self, request: Request, listener: Listener) -> tuple[str, ...]:
-        """The inside's Service-Route (RFC 3608) for a call of a phone that is registered there."""
-        if not self.passages.routed or request.method == "REGISTER":
+    def routes(self, server: ServerTransaction, listener: Listener) -> tuple[str, ...]:
+        """The inside's Service-Route (RFC 3608) for what a phone sends that is registered there."""
+        if not self.passages.routed or server.method == "REGISTER":
             return ()
-        for binding in self.bindings.of(self.aor(request.from_.uri)):
-            passage = self.passages.of(binding.aor, binding)
-            if passage is not None and passage.service_route and passage.zone == listener.zone:
-                return passage.service_route
-        return ()
+        binding = self.binding_of(server)
+        passage = None if binding is None else self.passages.of(binding.aor, binding)
+        return passage.service_route if passage is not None and passage.zone == listener.zone else ()
 
     # When a phone is gone
 
     def _gone(self, binding: Binding, why: str) -> None:
-        """A binding is no more: the inside is told, unless it knows or there is another by the same alias."""
-        passage = self.passages.of(binding.aor, binding)
-        if passage is None or any(key_of(each) == passage.key for each in self.bindings.of(binding.aor)):
+        """A binding is no more."""
+        self._take_away(binding.aor, key_of(binding))
+
+    def over(self, inward: Inward) -> None:
+        """A REGISTER has its answer: what the inside has of a phone that is not registered here it shall not keep."""
+        aor, keys = inward.wish.aor, inward.keys
+        inward.keys = frozenset()
+        for key in keys:
+            self._under_way[aor, key] -= 1
+            if not self._under_way[aor, key]:
+                del self._under_way[aor, key]
+                self._take_away(aor, key)
+
+    def _take_away(self, aor: str, key: str) -> None:
+        """Tell the inside that a phone is gone, unless it knows or there is another binding by the same alias.
+
+        While a REGISTER of the phone's is inside it waits: it would come after that, and undo it.
+        """
+        passage = self.passages.of_key(aor, key)
+        if passage is None or (aor, key) in self._under_way:
             return
-        self.passages.drop(binding.aor, binding)
+        if any(key_of(each) == key for each in self.bindings.of(aor)):
+            return
+        self.passages.drop(aor, key)
         if passage.until > self.hall.wire.now():
             Removal(self, passage).start()
 
     def _clear(self) -> None:
         for passage in self.passages.take_orphans():
-            Removal(self, passage).start()
+            self._take_away(passage.aor, passage.key)
 
 
 def contact(listener: Listener, alias: str, seconds: int, q: int) -> str:

@@ -243,7 +243,10 @@ class OwnCall(OwnInvite):
             return
         self._answer = answer
         for uri in answer.to or (self._shown.uri,):
-            self._hops.extend(registered(self.call.hall, self._shown)[0] if uri.scheme == LOOKUP else [Hop(uri)])
+            if uri.scheme == LOOKUP:
+                self._hops.extend(registered(self.call.hall, self._shown, self.server.flow)[0])
+            else:
+                self._hops.append(Hop(uri))
         self._go_on(480, "no next hop")
 
     def _go_on(self, status: int, reason: str) -> None:
@@ -262,7 +265,7 @@ class OwnCall(OwnInvite):
         if self._over:
             return
         hall, shown = self.call.hall, self._shown
-        leg = hall.far_leg(shown, attempt)
+        leg = hall.far_leg(shown, attempt, self.server)
         granted = self._grant(leg)
         leg.flow = attempt.flow
         self.leg = leg

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from b2bua.sip.address import parse_address
 from b2bua.sip.message import Headers
 from b2bua.store import Store
 
@@ -39,13 +40,13 @@ class Passage:
     """One phone's registration inside.
 
     `hop` is the next hop that accepted it, by the listener `send_from` of zone `zone`; `local` and `remote` are what
-    we said in From and To. Until `until` it lasts, until `fresh` the inside need not hear of it again (seconds, as
-    `Wire.now` says). `credentials` are those that the phone sent last; they are not stored.
+    we said in From and To, `uri` in the Request-URI. Until `until` it lasts, until `fresh` the inside need not hear of
+    it again (seconds, as `Wire.now` says). `credentials` are those that the phone sent last; they are not stored.
     """
 
     __slots__ = (
         "aor", "key", "alias", "call_id", "zone", "hop", "send_from", "local", "remote", "until", "fresh", "cseq",
-        "service_route", "credentials",
+        "service_route", "uri", "credentials",
     )  # fmt: skip
 
     def __init__(self, aor: str, key: str, alias: str, call_id: str) -> None:
@@ -57,12 +58,13 @@ class Passage:
         self.until = self.fresh = 0.0
         self.cseq = 0
         self.service_route: tuple[str, ...] = ()
+        self.uri = ""
         self.credentials: Headers = {}
 
     @property
     def user(self) -> str:
-        """Whose it is."""
-        return self.aor.partition("@")[0]
+        """Whose it is, escaped as it came."""
+        return parse_address(self.remote, "our own To").uri.user
 
 
 class _Row(NamedTuple):
@@ -80,6 +82,7 @@ class _Row(NamedTuple):
     fresh: float
     cseq: int
     service_route: tuple[str, ...]
+    uri: str = ""  # what has a default is not in rows of older versions
 
 
 _row = attrgetter(*_Row._fields)
@@ -115,7 +118,11 @@ class Passages:
 
     def of(self, aor: str, told: Told) -> Passage | None:
         """A phone's."""
-        return self._by_phone.get((aor, key_of(told)))
+        return self.of_key(aor, key_of(told))
+
+    def of_key(self, aor: str, key: str) -> Passage | None:
+        """The same, where the phone's key is known."""
+        return self._by_phone.get((aor, key))
 
     def of_alias(self, alias: str) -> Passage | None:
         """The one that an alias names."""
@@ -127,9 +134,9 @@ class Passages:
         self._put_in(passage)
         self._store.put(KIND, passage.alias, _encode(_row(passage)))
 
-    def drop(self, aor: str, told: Told) -> None:
+    def drop(self, aor: str, key: str) -> None:
         """The inside knows the phone no more."""
-        passage = self._take_out(aor, key_of(told))
+        passage = self._take_out(aor, key)
         if passage is not None:
             self._store.drop(KIND, passage.alias)
 
@@ -160,13 +167,9 @@ class Passages:
                 self.orphans.append(passage)
 
     def take_orphans(self) -> list[Passage]:
-        """Those whose phones did not come back meanwhile; they are struck out."""
-        found = [each for each in self.orphans if self._by_phone.get((each.aor, each.key)) is each]
-        self.orphans = []
-        for each in found:
-            self._take_out(each.aor, each.key)
-            self._store.drop(KIND, each.alias)
-        return found
+        """Those that nobody has renewed meanwhile; only once."""
+        found, self.orphans = self.orphans, []
+        return [each for each in found if self.of_key(each.aor, each.key) is each]
 
 
 def key_of(told: Told) -> str:

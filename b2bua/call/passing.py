@@ -42,7 +42,7 @@ class Try:
         if self._addresses is None:
             return  # not wanted any more
         request, hall = self._passing.server.request, self._passing.hall
-        far = hall.far_leg(request, attempt)
+        far = hall.far_leg(request, attempt, self._passing.server)
         self._far, self._flow = far, attempt.flow
         granted, body = hall.across(self._passing.near, far, request)
         sent = far.request(request.method, hall.hops_left(request), granted, body)

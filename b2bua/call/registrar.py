@@ -80,7 +80,9 @@ class Plan(NamedTuple):
 
 
 class Registrar(Lookup):
-    """Answers REGISTER."""
+    """Answers REGISTER. `options` are the extensions that a phone may insist on."""
+
+    options = OPTIONS
 
     def __init__(self, hall: Hall, bindings: Bindings, terms: Terms) -> None:
         super().__init__(hall, bindings, terms.domains)
@@ -146,7 +148,7 @@ class Registrar(Lookup):
             wanted = request.values("Require")
             if not all(map(is_token, wanted)):
                 raise Malformed("an option tag that is not a token", "RFC 3261 20.32")
-            if lacking := [option for option in wanted if option.lower() not in OPTIONS]:
+            if lacking := [option for option in wanted if option.lower() not in self.options]:
                 raise Refused(420, "Bad Extension", {"Unsupported": [", ".join(lacking)]})
 
     def _path(self, request: Request) -> tuple[str, ...]:
@@ -279,7 +281,7 @@ class Registrar(Lookup):
         known = self.bindings.current(aor, now)
         headers: Headers = {"Date": [_date(int(now))]}
         if known:
-            named = "gruu" in request.tokens("Supported") if "Supported" in request.headers else False
+            named = "Supported" in request.headers and "gruu" in self.options and "gruu" in request.tokens("Supported")
             headers["Contact"] = [self._written(request, binding, now, named) for binding in known]
         if path:
             headers["Path"] = list(path)

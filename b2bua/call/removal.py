@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Removal:
     """One REGISTER of our own, with 0 seconds for the alias.
 
-    It has the credentials that the phone sent last: most registrars take them for as long as their nonce lasts. Where
-    the inside does not, its calls to the alias are answered 480 until its own time for it is over.
+    It has the credentials that the phone sent last, and the Request-URI that they are for: most registrars take them
+    for as long as their nonce lasts. Where the inside does not, its calls to the alias are answered 480 until its own
+    time for it is over.
     """
 
     __slots__ = ("_registrar", "_passage", "_request", "_addresses")
@@ -29,7 +30,8 @@ class Removal:
         self._registrar = registrar
         self._passage = passage
         hop = Hop(parse_uri(passage.hop))
-        self._request = Request("REGISTER", passage.hop, {"From": [passage.local], "To": [passage.remote]})
+        headers = {"From": [passage.local], "To": [passage.remote]}
+        self._request = Request("REGISTER", passage.uri or passage.hop, headers)
         hall = registrar.hall
         self._addresses = Addresses(hall.wire, hall.journal, self._request, hop, passage.send_from, self)
 

@@ -186,7 +186,7 @@ class Subscription(Passing):
         """Ask whoever is at an address; returns the new leg to there."""
         request, hall = self.server.request, self.hall
         self._give_up()
-        far = hall.far_leg(request, attempt)
+        far = hall.far_leg(request, attempt, self.server)
         self.far, self.why, self._attempt = far, attempt.why, attempt
         self._open_until = hall.wire.now() + hall.wire.timers.patience
         granted, body = hall.across(self.near, far, request)

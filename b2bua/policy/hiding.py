@@ -6,7 +6,7 @@ Why did this header not cross? `Hiding.explain`, or `verdict_of` for the table's
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from b2bua.policy import crossing
@@ -216,10 +216,11 @@ def beyond_us(request: Request) -> bool:
     return "Privacy" in request.headers and {"session", "critical"} <= _wishes(request)
 
 
-def unsupported(request: Request) -> list[str]:
+def unsupported(request: Request, ours: Collection[str] = ()) -> list[str]:
     """The option tags of Require and Proxy-Require that cannot be bridged, as they came: for a 420's Unsupported (S40).
 
-    Malformed for what is no option tag. In CANCEL and ACK there is nothing to refuse (RFC 3261 8.2.2.3).
+    `ours` need not be: we do them ourselves. Malformed for what is no option tag. In CANCEL and ACK there is nothing to
+    refuse (RFC 3261 8.2.2.3).
     """
     headers = request.headers
     if ("Require" not in headers and "Proxy-Require" not in headers) or request.method in ("ACK", "CANCEL"):
@@ -227,4 +228,4 @@ def unsupported(request: Request) -> list[str]:
     tags = [tag for name in ("Require", "Proxy-Require") for tag in request.values(name) if tag]
     if not all(map(is_token, tags)):
         raise Malformed("an option tag that is not a token", "RFC 3261 20.32")
-    return [tag for tag in dict.fromkeys(tags) if tag.lower() not in OPTION_TAGS]
+    return [tag for tag in dict.fromkeys(tags) if tag.lower() not in OPTION_TAGS and tag.lower() not in ours]
