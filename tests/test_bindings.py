@@ -136,6 +136,11 @@ class TestBindings(SynchronousTestCase):
         self.bindings.remove(other, "again")
         self.assertEqual(len(self.told), 1)
 
+    def test_what_cannot_be_kept(self) -> None:
+        """All or nothing: a binding that the store could not have is not there either."""
+        self.assertRaises(UnicodeEncodeError, self.bind, "sip:\udcfc@h")
+        self.assertEqual((len(self.bindings), self.rows.rows), (0, {}))
+
     def test_restart(self) -> None:
         """What the store has is there again: over UDP at once, over a stream when the phone has connected again."""
         full = self.bind("sip:a@h", 700, instance='"<urn:x>"', reg_id=1, heard=3.0)

@@ -201,6 +201,30 @@ class TestRules(Registered):
         self.assertEqual(self.bound()[0].user_agent, "alice's phone")
         self.forget()
 
+    def test_octets_that_are_no_text(self) -> None:
+        """Latin-1 in a User-Agent harms nobody; in what tells a phone from others it is 400, all or nothing."""
+        rows = self.rows()
+        self.assertEqual(self.ask(PHONE, headers={"User-Agent": ["Telefon f\udcfcr alle"]}).status, 200)
+        self.assertEqual(self.bound()[0].user_agent, "Telefon f\ufffdr alle")
+        self.assertEqual(list(rows), [("binding", f"alice@example.com {PHONE[1:-1]}")])
+        outbound: Headers = {"Supported": ["outbound, path"]}
+        for contact, headers in (
+            (f'{OTHER};+sip.instance="<urn:x:\udcfc>"', {}),
+            (f'{OTHER};+sip.instance="<urn:x:\udcfc>";reg-id=1', outbound),
+            ("<sip:\udcfc@192.0.2.20:5070>", {}),
+            ("<sip:alice@192.0.2.20:5070;x=\udcfc>", {}),
+            (OTHER, {**outbound, "Path": ["<sip:192.0.2.31;lr;x=\udcfc>"]}),
+        ):
+            self.assertEqual(self.ask(PHONE, contact, headers=headers).status, 400, contact)
+            self.assertEqual((len(self.bound()), len(rows)), (1, 1), contact)
+        self.forget()
+
+    def rows(self) -> dict[tuple[str, str], bytes]:
+        """What is saved from now on."""
+        assert self.world.hall.registrar is not None
+        store = self.world.hall.registrar.bindings.store = Rows()
+        return store.rows
+
     def test_draining(self) -> None:
         """Phones stay registered while no new calls are taken."""
         self.world.hall.draining = True

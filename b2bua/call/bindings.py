@@ -187,8 +187,8 @@ class Bindings:
 
     def add(self, binding: Binding) -> None:
         """A binding that is new."""
+        self._save(binding)  # first: what cannot be kept is not entered
         self._enter(binding)
-        self._save(binding)
 
     def refresh(self, binding: Binding, contact: str, flow: Flow, gruu: int | None = None) -> None:
         """A binding's fields were written anew, but for these and its instance, which stays."""

@@ -157,7 +157,7 @@ class Registrar(Lookup):
         if "path" not in request.tokens("Supported"):
             raise Refused(420, "A Path, and the phone does not know of it", {"Unsupported": ["path"]})
         kept = tuple(map(str, path))
-        sound = all(each.uri.is_sip and each.uri.loose for each in path)
+        sound = all(each.uri.is_sip and each.uri.loose and str(each).isprintable() for each in path)
         if not sound or len(path) > MAX_PATH or any(len(each) > MAX_WORD for each in kept):
             raise Malformed("a Path that is not of loose routers, or too long", "RFC 3327 4")
         return kept
@@ -349,4 +349,5 @@ def _same(known: Sequence[Binding], asked: Asked) -> Binding | None:
 
 def _agent(request: Request) -> str:
     values = request.headers.get("User-Agent")
-    return values[0][:MAX_AGENT] if values else ""
+    text = values[0][:MAX_AGENT] if values else ""
+    return text if text.isprintable() else "".join([each if each.isprintable() else "\ufffd" for each in text])
