@@ -311,6 +311,53 @@ class TestPath(Phones):
         self.forget()
 
 
+    def behind(self, path: str, instance: str = "") -> Party:
+        """A phone behind a proxy that speaks TCP."""
+        headers = {"Supported": ["path, outbound"], "Path": [path]}
+        return self.registered("192.0.2.31", "tcp", instance, "sip:phone@1.2.3.4:5999", headers)
+
+    def test_by_its_connection(self) -> None:
+        """As long as that lives."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        talk = self.call()
+        self.assertEqual(self.asked(proxy).headers["Route"], ["<sip:192.0.2.31;transport=tcp;lr>"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+        self.assertEqual(self.world.connecting, [])
+
+    def test_connects_again(self) -> None:
+        """RFC 3327 5.3: the connection was the proxy's, not the phone's way; its next one leads to the Path."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        proxy.drop()
+        self.world.settle()
+        self.assertEqual(len(self.bound()), 1)
+        talk = self.call()
+        self.assertEqual(self.world.connecting, ["tcp 192.0.2.31:5060"])
+        self.assertEqual(self.asked(proxy).headers["Route"], ["<sip:192.0.2.31;transport=tcp;lr>"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+
+    def test_promises_nothing(self) -> None:
+        """RFC 5626 4.4.1: who keeps the phone's flow is the proxy; ours to it may be silent."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr;ob>", ';+sip.instance="<urn:uuid:1>";reg-id=1')
+        self.assertNotIn(b"Flow-Timer", proxy.bytes_in[-1])
+        self.world.wait(200)
+        self.assertEqual(len(proxy.pipes), 1)
+        self.forget()
+
+    def test_elsewhere(self) -> None:
+        """A REGISTER does not choose whom we connect to: only the proxy that it came from."""
+        self.world.phone("victim", "192.0.2.66", "tcp")
+        for path in ("<sip:192.0.2.66;transport=tcp;lr>", "<sip:192.0.2.1;transport=tcp;lr>"):
+            proxy = self.behind(path)
+            proxy.drop()
+            talk = self.call()
+            self.assertEqual((self.world.connecting, talk.times("480 INVITE")), ([], 1))
+            self.forget()
+
+
 class TestGruu(Phones):
     """RFC 5627 6: a GRUU is one phone."""
 
@@ -343,6 +390,14 @@ class TestForeign(Phones):
         there.says(200)
         self.world.settle()
         self.end(talk, there)
+
+    def test_connection(self) -> None:
+        """The connection by which it was registered is not its way, and may end."""
+        self.world.phone("there", "1.2.3.4")
+        self.registered("192.0.2.31", "tcp", uri="sip:phone@1.2.3.4").drop()
+        self.world.settle()
+        self.assertEqual(len(self.bound()), 1)
+        self.forget()
 
 
 class TestTransfer(Phones):

@@ -69,12 +69,15 @@ class Binding:
         return f"{self.instance};{self.reg_id}" if self.reg_id else self.contact
 
     @property
-    def reachable(self) -> bool:
-        """Whether there is a way to it now. A stream's is gone with its connection, until the phone connects again."""
-        if self.direct or self.flow.listener.transport == "udp":
-            return True
+    def flow_alive(self) -> bool:
+        """Whether the way by which it registered is there. A stream's is gone with its connection."""
         connection = self.flow.connection
-        return connection is not None and connection.alive
+        return self.flow.listener.transport == "udp" or (connection is not None and connection.alive)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a way to it now; where its flow is gone, only a Path's or one of its own leads to it."""
+        return self.direct or bool(self.path) or self.flow_alive
 
     def __repr__(self) -> str:
         return f"<binding of {self.aor}: {self.contact} by {self.flow}>"
@@ -240,9 +243,13 @@ class Bindings:
                     self._watch(binding)
 
     def closed(self, connection: Connection, why: str = "its connection is gone") -> None:
-        """A connection is gone, and what was registered over it."""
+        """A connection is gone, and what was registered over it, unless a Path leads there (RFC 3327 5.3)."""
         for binding in list(self.on(connection)):
-            self.remove(binding, why)
+            if binding.path:
+                self._leave_connection(binding)
+                binding.flow = binding.flow.unconnected()
+            else:
+                self.remove(binding, why)
 
     # What lasts
 

@@ -39,7 +39,7 @@ class Home:
         found: Binding | None = None
         for each in self._bindings.of(self._aor):
             same = each.instance == self._instance if self._instance else each.key == self._key
-            if same and each.heard > since and each.reachable and not each.direct and each.flow.listener.zone == zone:
+            if same and each.heard > since and each.flow_alive and not each.direct and each.flow.listener.zone == zone:
                 found, since = each, each.heard
         return found.flow if found is not None else None
 

@@ -270,7 +270,8 @@ class Registrar(Lookup):
                 if not self.terms.foreign_contacts or self.hall.is_me(uri):
                     raise Refused(403, "A Contact at an address that is not yours")
                 direct = True
-        return registered_way(source), direct
+        way = registered_way(source)
+        return (way.unconnected() if direct else way), direct
 
     # The answer
 
@@ -286,7 +287,7 @@ class Registrar(Lookup):
         for binding in known if changed else ():
             if binding.reg_id and binding.call_id == request.call_id:
                 headers["Require"] = ["outbound"]  # RFC 5626 6
-                if binding.flow.connection is not None:
+                if binding.flow.connection is not None and not path:  # else it is the proxy's to keep (4.4.1)
                     headers["Flow-Timer"] = [str(FLOW_TIMER)]
                     binding.flow.connection.expect(FLOW_TIMER + LATE)
         return headers
