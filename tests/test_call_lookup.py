@@ -326,6 +326,18 @@ class TestPath(Phones):
         self.end(talk, proxy)
         self.assertEqual(self.world.connecting, [])
 
+    def test_it_breaks(self) -> None:
+        """Under a call that waits: it goes on by the Path."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        talk = self.call()
+        proxy.open.clear()
+        proxy.drop()
+        self.world.settle()
+        self.assertEqual(self.world.connecting, ["tcp 192.0.2.31:5060"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+
     def test_connects_again(self) -> None:
         """RFC 3327 5.3: the connection was the proxy's, not the phone's way; its next one leads to the Path."""
         proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
@@ -374,6 +386,111 @@ class TestGruu(Phones):
             self.world.settle()
             self.assertEqual(talk.times("486 INVITE"), 1)
         self.forget()
+
+
+class TestMeanwhile(Phones):
+    """What becomes of registrations while a call looks for somebody."""
+
+    configuration = home("serial")
+    OUTBOUND: Headers = {"Supported": ["outbound"]}
+    LINE = ';+sip.instance="<urn:uuid:1>";reg-id='
+
+    def again(self, params: str, uri: str = "") -> Party:
+        """The phone registers, by a connection that is new."""
+        return self.registered(f"192.0.2.{40 + len(self.world.phones)}", "tcp", params, uri, self.OUTBOUND)
+
+    def answers(self, talk: Dialog, phone: Party) -> None:
+        """It rings, once, and is answered."""
+        self.assertEqual([request.method for _, request in phone.open], ["INVITE"])
+        phone.says(200)
+        self.world.settle()
+        self.assertEqual(talk.times("200 INVITE"), 1)
+        self.end(talk, phone)
+
+    def test_another_connection(self) -> None:
+        """RFC 5626 5.3: the phone registered anew, then its old flow failed: the new one is tried."""
+        for params, uri in ((self.LINE + "1", ""), ("", "sip:alice@10.1.1.1")):
+            self.setUp()
+            old = self.again(params, uri)
+            talk = self.call()
+            self.asked(old)
+            new = self.again(params, uri)
+            self.assertEqual((len(self.bound()), new.open), (1, []))
+            old.drop()
+            self.world.settle()
+            self.answers(talk, new)
+
+    def test_another_flow(self) -> None:
+        """The same where it is another flow, of which nobody knew as the call began."""
+        old = self.again(self.LINE + "1")
+        talk = self.call()
+        new = self.again(self.LINE + "2")
+        old.drop()
+        self.world.settle()
+        self.answers(talk, new)
+
+    def test_each_flow_once(self) -> None:
+        """What has failed is not tried again; then it is 480."""
+        old = self.again(self.LINE + "1")
+        talk = self.call()
+        new = self.again(self.LINE + "2")
+        old.says(430)
+        new.says(430)
+        self.world.settle()
+        self.assertEqual((talk.times("480 INVITE"), old.open, new.open), (1, [], []))
+        self.forget()
+
+    def two(self, params: str = "", uri: str = "") -> tuple[Dialog, Party, Party]:
+        """A phone rings, and another waits for its turn."""
+        first = self.registered("192.0.2.31")
+        second = self.again(f"{params};q=0.5", uri)
+        talk = self.call()
+        self.assertEqual((len(first.open), second.open), (1, []))
+        return talk, first, second
+
+    def test_unregistered(self) -> None:
+        """Whoever has unregistered while it waited does not ring."""
+        talk, first, second = self.two()
+        self.ask(f"{second.contact};expires=0", phone=second, call_id=second.user)
+        first.says(408)
+        self.world.settle()
+        self.assertEqual((second.open, talk.times("480 INVITE")), ([], 1))
+        self.forget()
+
+    def test_expired(self) -> None:
+        """Nor does one whose time is over."""
+        talk, first, second = self.two()
+        self.bound()[1].expires = self.world.clock.seconds()
+        first.says(408)
+        self.world.settle()
+        self.assertEqual((second.open, talk.times("480 INVITE")), ([], 1))
+        self.forget()
+
+    def test_waited_elsewhere(self) -> None:
+        """One that came back by another connection meanwhile rings there."""
+        for params, uri in ((self.LINE + "1", ""), ("", "sip:alice@10.1.1.1")):
+            self.setUp()
+            talk, first, second = self.two(params, uri)
+            second.drop()
+            new = self.again(f"{params};q=0.5", uri)
+            first.says(408)
+            self.world.settle()
+            self.assertEqual(second.open, [])
+            self.answers(talk, new)
+
+
+class TestMeanwhileParallel(TestMeanwhile):
+    """The same where all ring at once; nobody waits."""
+
+    configuration = home("parallel")
+
+    def two(self, params: str = "", uri: str = "") -> tuple[Dialog, Party, Party]:
+        """It waits because Max-Breadth lets one ring at a time (RFC 5393 5.3.3)."""
+        first = self.registered("192.0.2.31")
+        second = self.again(f"{params};q=0.5", uri)
+        talk = self.call(headers={"Max-Breadth": ["1"]})
+        self.assertEqual((len(first.open), second.open), (1, []))
+        return talk, first, second
 
 
 class TestForeign(Phones):

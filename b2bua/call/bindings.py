@@ -24,6 +24,15 @@ _Ordered = dict["Binding", None]  # a set in order: behind one connection there 
 _Key = TypeVar("_Key")
 
 
+class Way(NamedTuple):
+    """How a phone's registration was once to be reached: by this flow, through these proxies."""
+
+    aor: str
+    key: str
+    flow: Flow
+    path: tuple[str, ...]
+
+
 class Binding:
     """One Contact of an address of record, and the way to it.
 
@@ -67,6 +76,15 @@ class Binding:
     def key(self) -> str:
         """What tells it from the others of its address of record: instance and reg-id, or the Contact."""
         return f"{self.instance};{self.reg_id}" if self.reg_id else self.contact
+
+    @property
+    def way(self) -> Way:
+        """How it is reached now. It changes as its phone registers anew."""
+        return Way(self.aor, self.key, self.flow, self.path)
+
+    def is_by(self, way: Way) -> bool:
+        """Whether it is reached so still."""
+        return (self.aor, self.key, self.path) == (way.aor, way.key, way.path) and self.flow.same_way(way.flow)
 
     @property
     def flow_alive(self) -> bool:
@@ -170,13 +188,22 @@ class Bindings:
             found = _one_of_each(found)
         return found
 
-    def alternates(self, binding: Binding, now: float) -> list[Binding]:
-        """The same instance's older flows, the newest first: for when a binding's own has failed (RFC 5626 5.3)."""
-        if not binding.reg_id:
-            return []
-        same = [each for each in self.of(binding.aor) if each.reg_id and each.instance == binding.instance]
-        older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
-        return [each for each in older if each.expires > now and each.reachable]
+    def has(self, binding: Binding, now: float) -> bool:
+        """Whether a binding is still one."""
+        return binding.expires > now and binding in self.of(binding.aor)
+
+    def alternates(self, binding: Binding, tried: Collection[Way], now: float) -> list[Binding]:
+        """The ways to the same phone that were not tried, the newest first: for when one has failed (RFC 5626 5.3).
+
+        They are the other flows of its instance, and its own where it has registered anew meanwhile.
+        """
+        same = [
+            each
+            for each in self.of(binding.aor)
+            if each.key == binding.key or (binding.reg_id and each.reg_id and each.instance == binding.instance)
+        ]
+        fresh = [each for each in same if not any(map(each.is_by, tried))]
+        return sorted([each for each in fresh if each.expires > now and each.reachable], key=_wish)
 
     def on(self, connection: Connection) -> Collection[Binding]:
         """The bindings whose way is a connection, the oldest first."""
