@@ -121,6 +121,19 @@ class TestBindings(SynchronousTestCase):
         self.bindings.expire(100.0)
         self.assertEqual((len(self.bindings), self.rows.rows), (0, {}))
 
+    def test_nothing_is_left(self) -> None:
+        """Of a phone that comes and goes: neither it nor its former times wait for anything."""
+        for number in range(100):
+            binding = self.bind(f"sip:{number}@h", expires=7200.0)
+            binding.expires = 100.0
+            self.bindings.refresh(binding, binding.contact, binding.flow)
+            self.assertEqual(sum(map(len, self.bindings._due.values())), 1)
+            self.bindings.remove(binding, "unregistered")
+        self.assertEqual(sum(map(len, self.bindings._due.values())), 0)
+        self.assertEqual(len(self.bindings._seconds), 2)
+        self.bindings.expire(7300.0)
+        self.assertEqual((self.bindings._due, self.bindings._seconds), ({}, []))
+
     def test_a_connection(self) -> None:
         """What came over a connection is reached by it, and gone with it; a refresh over another one moves it."""
         old, new = Wire(), Wire()

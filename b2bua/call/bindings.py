@@ -143,7 +143,7 @@ class Bindings:
         self._by_aor: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, _Ordered] = {}
         self._by_gruu: dict[int, _Ordered] = {}
-        self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
+        self._due: dict[int, _Ordered] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
         self.gone: list[Gone] = []
@@ -250,7 +250,7 @@ class Bindings:
         if not others:
             del self._by_aor[binding.aor]
         self._count -= 1
-        binding.due = -1
+        self._unwatch(binding)
         _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
         self.store.drop(KIND, f"{binding.aor} {binding.key}")
@@ -263,7 +263,7 @@ class Bindings:
             second = heappop(self._seconds)
             for binding in self._due.pop(second):
                 if binding.due != second:
-                    continue  # no more, or watched under another second
+                    continue  # gone with one before it
                 if binding.expires <= now:
                     self.remove(binding, "expired")
                 else:
@@ -330,12 +330,19 @@ class Bindings:
 
     def _watch(self, binding: Binding) -> None:
         """Look at it when it may have expired. A refresh only writes a later time: it is watched again then."""
+        self._unwatch(binding)
         due = binding.due = int(binding.expires) + 1
-        if due in self._due:
-            self._due[due].append(binding)
-        else:
-            self._due[due] = [binding]
+        if due not in self._due:
+            self._due[due] = {}
             heappush(self._seconds, due)
+        self._due[due][binding] = None
+
+    def _unwatch(self, binding: Binding) -> None:
+        """Its second stays, for it is in the heap too."""
+        watched = self._due.get(binding.due)
+        if watched is not None:
+            watched.pop(binding, None)
+        binding.due = -1
 
 
 def _join(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:
