@@ -422,6 +422,18 @@ class TestPings(Registered):
         self.assertEqual(len(self.bindings), 1)
         self.finish()
 
+    def test_registers_all_the_time(self) -> None:
+        """Whoever ignores OPTIONS but registers is there, however many it leaves unanswered in the end."""
+        gone: list[str] = []
+        self.bindings.gone.append(lambda binding, why: gone.append(why))
+        line = self.behind()
+        party(line).asked = lambda dialog, request: None
+        for _ in range(60):
+            self.world.wait(60)
+            self.register(line)
+        self.assertEqual(gone, [])
+        self.finish()
+
     def test_many(self) -> None:
         """A round is spread over its time."""
         for number in range(60):
