@@ -424,6 +424,19 @@ class TestFlows(Access):
         self.assertEqual(self.passages, [])
         self.world.quiet()
 
+    def test_dies_meanwhile(self) -> None:
+        """While the inside is asked: it hears at once that the phone is gone."""
+        phone = self.world.phone("late", "192.0.2.31", "tcp")
+        asked, waiting = self.one.phone.asked, list[tuple[Dialog, Request]]()
+        self.one.phone.asked = lambda dialog, request: waiting.append((dialog, request))
+        self.register(600, Registration(phone, phone.by_proxy()))
+        phone.drop()
+        self.one.phone.asked = asked
+        self.one.asked(*waiting[0])
+        self.world.settle()
+        self.assertEqual((len(self.one.requests), self.one.contacts), (2, {}))
+        self.gone()
+
     def test_fails_at_once(self) -> None:
         """RFC 5626 11.5: a call that waits for an answer on it is 430 at once."""
         self.register()

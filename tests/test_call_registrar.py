@@ -237,6 +237,38 @@ class TestRules(Registered):
         self.world.quiet()
 
 
+class TestTooLate(Registered):
+    """A REGISTER that waited for the users' source, whose connection closed meanwhile."""
+
+    def late(self, *contacts: str, headers: Headers | None = None) -> None:
+        """It is judged when its connection is gone."""
+        registrar = self.world.hall.registrar
+        assert registrar is not None
+        held: list[ServerTransaction] = []
+        judged = registrar.request
+        self.patch(registrar, "request", held.append)
+        phone = self.world.phone("late", "192.0.2.31", "tcp")
+        self.ask(*contacts, phone=phone, headers=headers)
+        phone.drop()
+        self.world.settle()
+        judged(held[0])
+
+    def test_nobody(self) -> None:
+        """Nobody is reached by it: there is no binding, and nothing of the connection is kept."""
+        self.late("<sip:late@192.0.2.31;transport=tcp>")
+        self.assertEqual(self.bound(), [])
+        assert self.world.hall.registrar is not None
+        self.assertEqual(self.world.hall.registrar.bindings._by_connection, {})
+        self.assertIn("its connection is gone", self.world.journal.lines[-1])
+        self.forget()
+
+    def test_by_a_path(self) -> None:
+        """Its proxy can be connected to again."""
+        self.late("<sip:late@1.2.3.4>", headers={"Supported": ["path"], "Path": ["<sip:192.0.2.31;transport=tcp;lr>"]})
+        self.assertEqual([each.flow.connection for each in self.bound()], [None])
+        self.forget()
+
+
 class TestLimits(Registered):
     """Nobody fills the memory."""
 

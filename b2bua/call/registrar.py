@@ -257,6 +257,9 @@ class Registrar(Lookup):
                 self.hall.journal.binding(binding, "registered")
             else:
                 self.bindings.refresh(binding, asked.contact, flow, gruu)
+        connection = transaction.flow.connection
+        if connection is not None and not connection.alive:
+            self.bindings.closed(connection)  # while somebody else was asked, and we shall not be told again
         self._tick_on()
 
     def _way(self, request: Request, source: Flow, plan: Plan, path: Sequence[str]) -> tuple[Flow, bool]:
