@@ -295,6 +295,25 @@ class TestNat(Phones):
         self.forget()
 
 
+    def test_another_zone(self) -> None:
+        """But a request by a listener of another zone does not: its leg stays where it is."""
+        phone = self.registered("192.0.2.31")
+        talk = self.call()
+        phone.says(200)
+        self.world.settle()
+        other = phone.also("10.0.0.31")
+        other.put(bytes(phone.talk.request("INFO", phone.talk.cseq + 1)), other.by_proxy())
+        phone.talk.cseq += 1
+        self.world.bob.says(200)
+        self.world.settle()
+        self.assertIn(b"SIP/2.0 200 ", other.bytes_in[-1])
+        talk.bye()
+        self.world.settle()
+        self.assertIn(b"BYE ", phone.bytes_in[-1])
+        phone.says(200)
+        self.forget()
+
+
 class TestPath(Phones):
     """A proxy between the phone and us (RFC 3327)."""
 

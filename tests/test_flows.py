@@ -51,6 +51,19 @@ class TestBehindNat(SynchronousTestCase):
         self.world.ladder("bob> BYE, alice'< BYE, alice'> 200 BYE, bob< 200 BYE")
         self.world.quiet()
 
+    def test_another_zone(self) -> None:
+        """A request of hers by a listener of another zone says nothing of where she is in this one."""
+        near, far = self.world.call()
+        other = self.world.alice.also("10.0.0.31")
+        other.put(bytes(near.request("INFO", near.cseq + 1)), other.by_proxy())
+        near.cseq += 1
+        self.world.bob.says(200)
+        self.world.forget()
+        far.bye()
+        self.world.alice.says(200)
+        self.world.ladder("bob> BYE, alice< BYE, alice> 200 BYE, bob< 200 BYE")
+        self.world.quiet()
+
     def test_subscription(self) -> None:
         """NOTIFY goes there too."""
         talk = self.world.alice.subscribe("sip:bob@biloxi.example", "presence")

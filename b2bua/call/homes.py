@@ -52,11 +52,15 @@ def at_home(near: Leg, transaction: ServerTransaction, known: Lookup | None, now
         near.flow, near.home = registered_way(transaction.flow), Home(known.bindings, binding, now)
 
 
-def moved(leg: Leg, source: Flow, now: float) -> None:
-    """A registered phone was heard in its call: that is where it is now."""
-    leg.flow = registered_way(source)
-    if isinstance(leg.home, Home):
-        leg.home.since = now
+def heard(leg: Leg, source: Flow, now: float) -> None:
+    """A leg's peer sent a request, from where it is now. The leg stays in its zone, whatever comes by another's."""
+    if source.listener.zone != leg.listener.zone:
+        return
+    leg.source = source
+    if leg.flow is not None and leg.flow.fixed:
+        leg.flow = registered_way(source)
+        if isinstance(leg.home, Home):
+            leg.home.since = now
 
 
 def last_heard(leg: Leg) -> Flow | None:
