@@ -459,6 +459,18 @@ class TestMeanwhile(Phones):
         self.assertEqual((talk.times("480 INVITE"), old.open, new.open), (1, [], []))
         self.forget()
 
+    def test_secure(self) -> None:
+        """S14: a call to a sips URI is not sent by a flow that is not on TLS when the one that is has failed."""
+        plain = self.again(self.LINE + "1")
+        secure = self.registered("192.0.2.50", "tls", self.LINE + "2", headers=self.OUTBOUND)
+        talk = self.world.phone("bob'", "10.0.0.21", "tls").invite("sips:alice@example.com")
+        self.world.settle()
+        self.asked(secure)
+        secure.drop()
+        self.world.settle()
+        self.assertEqual((plain.open, talk.times("480 INVITE") + talk.times("430 INVITE")), ([], 1))
+        self.forget()
+
     def two(self, params: str = "", uri: str = "") -> tuple[Dialog, Party, Party]:
         """A phone rings, and another waits for its turn."""
         first = self.registered("192.0.2.31")

@@ -241,7 +241,8 @@ class Hunt(ABC, Generic[_Trial]):
 
     def _by_another_flow(self, binding: Binding) -> bool:
         """Whether a phone that could not be reached has another way, which is tried next (RFC 5626 5.3)."""
-        found = self.hall.lookup.alternates(binding, self._tried) if self.hall.lookup is not None else []
+        lookup = self.hall.lookup
+        found = lookup.alternates(self.server.request, binding, self._tried) if lookup is not None else []
         self._hops[:0] = found[:1]  # which has the others behind it
         return bool(found)
 
