@@ -80,11 +80,12 @@ class Binding:
     @property
     def way(self) -> Way:
         """How it is reached now. It changes as its phone registers anew."""
-        return Way(self.aor, self.key, self.flow, self.path)
+        return Way(self.aor, self.key, self.flow.unconnected() if self.direct else self.flow, self.path)
 
     def is_by(self, way: Way) -> bool:
         """Whether it is reached so still."""
-        return (self.aor, self.key, self.path) == (way.aor, way.key, way.path) and self.flow.same_way(way.flow)
+        mine = self.way
+        return (mine.aor, mine.key, mine.path) == (way.aor, way.key, way.path) and mine.flow.same_way(way.flow)
 
     @property
     def flow_alive(self) -> bool:
@@ -206,7 +207,7 @@ class Bindings:
         return sorted([each for each in fresh if each.expires > now and each.reachable], key=_wish)
 
     def on(self, connection: Connection) -> Collection[Binding]:
-        """The bindings whose way is a connection, the oldest first."""
+        """The bindings that were registered by a connection, the oldest first."""
         return self._by_connection.get(connection, _NOBODY)
 
     def of_gruu(self, number: int) -> Sequence[Binding]:
@@ -270,9 +271,9 @@ class Bindings:
                     self._watch(binding)
 
     def closed(self, connection: Connection, why: str = "its connection is gone") -> None:
-        """A connection is gone, and what was registered over it, unless a Path leads there (RFC 3327 5.3)."""
+        """A connection is gone, and what is reached by it alone: a Path (RFC 3327 5.3) or a Contact may lead there."""
         for binding in list(self.on(connection)):
-            if binding.path:
+            if binding.path or binding.direct:
                 self._leave_connection(binding)
                 binding.flow = binding.flow.unconnected()
             else:

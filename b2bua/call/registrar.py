@@ -273,8 +273,7 @@ class Registrar(Lookup):
                 if not self.terms.foreign_contacts or self.hall.is_me(uri):
                     raise Refused(403, "A Contact at an address that is not yours")
                 direct = True
-        way = registered_way(source)
-        return (way.unconnected() if direct else way), direct
+        return registered_way(source), direct
 
     # The answer
 
