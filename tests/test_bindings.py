@@ -91,15 +91,16 @@ class TestBindings(SynchronousTestCase):
         second = self.bind("sip:a@h", instance='"<urn:x>"', reg_id=2, heard=2.0)
         plain = self.bind("sip:c@h", heard=0.0)
         self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [second, plain])
-        self.assertEqual(self.bindings.alternates(second, 0.0), [first])
-        self.assertEqual(self.bindings.alternates(plain, 0.0), [])
+        self.assertEqual(self.bindings.alternates(second, [second.way], 0.0), [first])
+        self.assertEqual(self.bindings.alternates(second, [second.way, first.way], 0.0), [])
+        self.assertEqual(self.bindings.alternates(plain, [plain.way], 0.0), [])
         self.assertEqual(self.bindings.of("alice@example.com"), [first, second, plain])
         first.heard = 3.0
         self.bindings.refresh(first, first.contact, first.flow)
         self.assertEqual(self.bindings.lookup("alice@example.com", 0.0), [first, plain])
-        self.assertEqual(self.bindings.alternates(first, 0.0), [second])
+        self.assertEqual(self.bindings.alternates(first, [first.way], 0.0), [second])
         self.bindings.remove(second, "unregistered")
-        self.assertEqual(self.bindings.alternates(first, 0.0), [])
+        self.assertEqual(self.bindings.alternates(first, [first.way], 0.0), [])
         self.bindings.remove(first, "unregistered")
         self.assertEqual(self.bindings.of("alice@example.com"), [plain])
 
@@ -120,6 +121,19 @@ class TestBindings(SynchronousTestCase):
         self.bindings.expire(100.0)
         self.assertEqual((len(self.bindings), self.rows.rows), (0, {}))
 
+    def test_nothing_is_left(self) -> None:
+        """Of a phone that comes and goes: neither it nor its former times wait for anything."""
+        for number in range(100):
+            binding = self.bind(f"sip:{number}@h", expires=7200.0)
+            binding.expires = 100.0
+            self.bindings.refresh(binding, binding.contact, binding.flow)
+            self.assertEqual(sum(map(len, self.bindings._due.values())), 1)
+            self.bindings.remove(binding, "unregistered")
+        self.assertEqual(sum(map(len, self.bindings._due.values())), 0)
+        self.assertEqual(len(self.bindings._seconds), 2)
+        self.bindings.expire(7300.0)
+        self.assertEqual((self.bindings._due, self.bindings._seconds), ({}, []))
+
     def test_a_connection(self) -> None:
         """What came over a connection is reached by it, and gone with it; a refresh over another one moves it."""
         old, new = Wire(), Wire()
@@ -135,6 +149,11 @@ class TestBindings(SynchronousTestCase):
         self.assertEqual(self.looked_up(), ["sip:a@h"])
         self.bindings.remove(other, "again")
         self.assertEqual(len(self.told), 1)
+
+    def test_what_cannot_be_kept(self) -> None:
+        """All or nothing: a binding that the store could not have is not there either."""
+        self.assertRaises(UnicodeEncodeError, self.bind, "sip:\udcfc@h")
+        self.assertEqual((len(self.bindings), self.rows.rows), (0, {}))
 
     def test_restart(self) -> None:
         """What the store has is there again: over UDP at once, over a stream when the phone has connected again."""

@@ -639,6 +639,25 @@ class TestFlows(Access):
         self.world.quiet()
 
 
+class TestForeign(Access):
+    """A Contact elsewhere, over TCP."""
+
+    configuration = ACCESS.replace("throttle = 600", "throttle = 600\nforeign_contacts = true")
+
+    def test_throttled(self) -> None:
+        """As long as it registers by the same connection the inside hears of it once; after that, anew."""
+        phone = self.world.phone("alice", "192.0.2.40", "tcp")
+        line = Registration(phone, phone.by_proxy())
+        for _ in range(3):
+            self.register(600, line, "<sip:alice@8.8.8.8>")
+        self.assertEqual(len(self.one.requests), 1)
+        phone.drop()
+        self.world.settle()
+        self.register(600, line, "<sip:alice@8.8.8.8>")
+        self.assertEqual((len(self.one.requests), len(self.one.contacts)), (2, 1))
+        self.gone()
+
+
 class TestTwoFlows(Access):
     """RFC 5626: one phone by two connections is one phone for the inside."""
 

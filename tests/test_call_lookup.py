@@ -295,6 +295,25 @@ class TestNat(Phones):
         self.forget()
 
 
+    def test_another_zone(self) -> None:
+        """But a request by a listener of another zone does not: its leg stays where it is."""
+        phone = self.registered("192.0.2.31")
+        talk = self.call()
+        phone.says(200)
+        self.world.settle()
+        other = phone.also("10.0.0.31")
+        other.put(bytes(phone.talk.request("INFO", phone.talk.cseq + 1)), other.by_proxy())
+        phone.talk.cseq += 1
+        self.world.bob.says(200)
+        self.world.settle()
+        self.assertIn(b"SIP/2.0 200 ", other.bytes_in[-1])
+        talk.bye()
+        self.world.settle()
+        self.assertIn(b"BYE ", phone.bytes_in[-1])
+        phone.says(200)
+        self.forget()
+
+
 class TestPath(Phones):
     """A proxy between the phone and us (RFC 3327)."""
 
@@ -309,6 +328,65 @@ class TestPath(Phones):
         talk.cancel()
         self.world.settle()
         self.forget()
+
+
+    def behind(self, path: str, instance: str = "") -> Party:
+        """A phone behind a proxy that speaks TCP."""
+        headers = {"Supported": ["path, outbound"], "Path": [path]}
+        return self.registered("192.0.2.31", "tcp", instance, "sip:phone@1.2.3.4:5999", headers)
+
+    def test_by_its_connection(self) -> None:
+        """As long as that lives."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        talk = self.call()
+        self.assertEqual(self.asked(proxy).headers["Route"], ["<sip:192.0.2.31;transport=tcp;lr>"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+        self.assertEqual(self.world.connecting, [])
+
+    def test_it_breaks(self) -> None:
+        """Under a call that waits: it goes on by the Path."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        talk = self.call()
+        proxy.open.clear()
+        proxy.drop()
+        self.world.settle()
+        self.assertEqual(self.world.connecting, ["tcp 192.0.2.31:5060"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+
+    def test_connects_again(self) -> None:
+        """RFC 3327 5.3: the connection was the proxy's, not the phone's way; its next one leads to the Path."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr>")
+        proxy.drop()
+        self.world.settle()
+        self.assertEqual(len(self.bound()), 1)
+        talk = self.call()
+        self.assertEqual(self.world.connecting, ["tcp 192.0.2.31:5060"])
+        self.assertEqual(self.asked(proxy).headers["Route"], ["<sip:192.0.2.31;transport=tcp;lr>"])
+        proxy.says(200)
+        self.world.settle()
+        self.end(talk, proxy)
+
+    def test_promises_nothing(self) -> None:
+        """RFC 5626 4.4.1: who keeps the phone's flow is the proxy; ours to it may be silent."""
+        proxy = self.behind("<sip:192.0.2.31;transport=tcp;lr;ob>", ';+sip.instance="<urn:uuid:1>";reg-id=1')
+        self.assertNotIn(b"Flow-Timer", proxy.bytes_in[-1])
+        self.world.wait(200)
+        self.assertEqual(len(proxy.pipes), 1)
+        self.forget()
+
+    def test_elsewhere(self) -> None:
+        """A REGISTER does not choose whom we connect to: only the proxy that it came from."""
+        self.world.phone("victim", "192.0.2.66", "tcp")
+        for path in ("<sip:192.0.2.66;transport=tcp;lr>", "<sip:192.0.2.1;transport=tcp;lr>"):
+            proxy = self.behind(path)
+            proxy.drop()
+            talk = self.call()
+            self.assertEqual((self.world.connecting, talk.times("480 INVITE")), ([], 1))
+            self.forget()
 
 
 class TestGruu(Phones):
@@ -329,6 +407,123 @@ class TestGruu(Phones):
         self.forget()
 
 
+class TestMeanwhile(Phones):
+    """What becomes of registrations while a call looks for somebody."""
+
+    configuration = home("serial")
+    OUTBOUND: Headers = {"Supported": ["outbound"]}
+    LINE = ';+sip.instance="<urn:uuid:1>";reg-id='
+
+    def again(self, params: str, uri: str = "") -> Party:
+        """The phone registers, by a connection that is new."""
+        return self.registered(f"192.0.2.{40 + len(self.world.phones)}", "tcp", params, uri, self.OUTBOUND)
+
+    def answers(self, talk: Dialog, phone: Party) -> None:
+        """It rings, once, and is answered."""
+        self.assertEqual([request.method for _, request in phone.open], ["INVITE"])
+        phone.says(200)
+        self.world.settle()
+        self.assertEqual(talk.times("200 INVITE"), 1)
+        self.end(talk, phone)
+
+    def test_another_connection(self) -> None:
+        """RFC 5626 5.3: the phone registered anew, then its old flow failed: the new one is tried."""
+        for params, uri in ((self.LINE + "1", ""), ("", "sip:alice@10.1.1.1")):
+            self.setUp()
+            old = self.again(params, uri)
+            talk = self.call()
+            self.asked(old)
+            new = self.again(params, uri)
+            self.assertEqual((len(self.bound()), new.open), (1, []))
+            old.drop()
+            self.world.settle()
+            self.answers(talk, new)
+
+    def test_another_flow(self) -> None:
+        """The same where it is another flow, of which nobody knew as the call began."""
+        old = self.again(self.LINE + "1")
+        talk = self.call()
+        new = self.again(self.LINE + "2")
+        old.drop()
+        self.world.settle()
+        self.answers(talk, new)
+
+    def test_each_flow_once(self) -> None:
+        """What has failed is not tried again; then it is 480."""
+        old = self.again(self.LINE + "1")
+        talk = self.call()
+        new = self.again(self.LINE + "2")
+        old.says(430)
+        new.says(430)
+        self.world.settle()
+        self.assertEqual((talk.times("480 INVITE"), old.open, new.open), (1, [], []))
+        self.forget()
+
+    def test_secure(self) -> None:
+        """S14: a call to a sips URI is not sent by a flow that is not on TLS when the one that is has failed."""
+        plain = self.again(self.LINE + "1")
+        secure = self.registered("192.0.2.50", "tls", self.LINE + "2", headers=self.OUTBOUND)
+        talk = self.world.phone("bob'", "10.0.0.21", "tls").invite("sips:alice@example.com")
+        self.world.settle()
+        self.asked(secure)
+        secure.drop()
+        self.world.settle()
+        self.assertEqual((plain.open, talk.times("480 INVITE") + talk.times("430 INVITE")), ([], 1))
+        self.forget()
+
+    def two(self, params: str = "", uri: str = "") -> tuple[Dialog, Party, Party]:
+        """A phone rings, and another waits for its turn."""
+        first = self.registered("192.0.2.31")
+        second = self.again(f"{params};q=0.5", uri)
+        talk = self.call()
+        self.assertEqual((len(first.open), second.open), (1, []))
+        return talk, first, second
+
+    def test_unregistered(self) -> None:
+        """Whoever has unregistered while it waited does not ring."""
+        talk, first, second = self.two()
+        self.ask(f"{second.contact};expires=0", phone=second, call_id=second.user)
+        first.says(408)
+        self.world.settle()
+        self.assertEqual((second.open, talk.times("480 INVITE")), ([], 1))
+        self.forget()
+
+    def test_expired(self) -> None:
+        """Nor does one whose time is over."""
+        talk, first, second = self.two()
+        self.bound()[1].expires = self.world.clock.seconds()
+        first.says(408)
+        self.world.settle()
+        self.assertEqual((second.open, talk.times("480 INVITE")), ([], 1))
+        self.forget()
+
+    def test_waited_elsewhere(self) -> None:
+        """One that came back by another connection meanwhile rings there."""
+        for params, uri in ((self.LINE + "1", ""), ("", "sip:alice@10.1.1.1")):
+            self.setUp()
+            talk, first, second = self.two(params, uri)
+            second.drop()
+            new = self.again(f"{params};q=0.5", uri)
+            first.says(408)
+            self.world.settle()
+            self.assertEqual(second.open, [])
+            self.answers(talk, new)
+
+
+class TestMeanwhileParallel(TestMeanwhile):
+    """The same where all ring at once; nobody waits."""
+
+    configuration = home("parallel")
+
+    def two(self, params: str = "", uri: str = "") -> tuple[Dialog, Party, Party]:
+        """It waits because Max-Breadth lets one ring at a time (RFC 5393 5.3.3)."""
+        first = self.registered("192.0.2.31")
+        second = self.again(f"{params};q=0.5", uri)
+        talk = self.call(headers={"Max-Breadth": ["1"]})
+        self.assertEqual((len(first.open), second.open), (1, []))
+        return talk, first, second
+
+
 class TestForeign(Phones):
     """A Contact elsewhere that the operator allows is called there, by the listener of its REGISTER."""
 
@@ -343,6 +538,14 @@ class TestForeign(Phones):
         there.says(200)
         self.world.settle()
         self.end(talk, there)
+
+    def test_connection(self) -> None:
+        """The connection by which it was registered is not its way, and may end."""
+        self.world.phone("there", "1.2.3.4")
+        self.registered("192.0.2.31", "tcp", uri="sip:phone@1.2.3.4").drop()
+        self.world.settle()
+        self.assertEqual(len(self.bound()), 1)
+        self.forget()
 
 
 class TestTransfer(Phones):

@@ -201,6 +201,30 @@ class TestRules(Registered):
         self.assertEqual(self.bound()[0].user_agent, "alice's phone")
         self.forget()
 
+    def test_octets_that_are_no_text(self) -> None:
+        """Latin-1 in a User-Agent harms nobody; in what tells a phone from others it is 400, all or nothing."""
+        rows = self.rows()
+        self.assertEqual(self.ask(PHONE, headers={"User-Agent": ["Telefon f\udcfcr alle"]}).status, 200)
+        self.assertEqual(self.bound()[0].user_agent, "Telefon f\ufffdr alle")
+        self.assertEqual(list(rows), [("binding", f"alice@example.com {PHONE[1:-1]}")])
+        outbound: Headers = {"Supported": ["outbound, path"]}
+        for contact, headers in (
+            (f'{OTHER};+sip.instance="<urn:x:\udcfc>"', {}),
+            (f'{OTHER};+sip.instance="<urn:x:\udcfc>";reg-id=1', outbound),
+            ("<sip:\udcfc@192.0.2.20:5070>", {}),
+            ("<sip:alice@192.0.2.20:5070;x=\udcfc>", {}),
+            (OTHER, {**outbound, "Path": ["<sip:192.0.2.31;lr;x=\udcfc>"]}),
+        ):
+            self.assertEqual(self.ask(PHONE, contact, headers=headers).status, 400, contact)
+            self.assertEqual((len(self.bound()), len(rows)), (1, 1), contact)
+        self.forget()
+
+    def rows(self) -> dict[tuple[str, str], bytes]:
+        """What is saved from now on."""
+        assert self.world.hall.registrar is not None
+        store = self.world.hall.registrar.bindings.store = Rows()
+        return store.rows
+
     def test_draining(self) -> None:
         """Phones stay registered while no new calls are taken."""
         self.world.hall.draining = True
@@ -211,6 +235,38 @@ class TestRules(Registered):
         """REGISTER within what is no dialog is none of ours."""
         self.assertEqual(self.ask(PHONE, headers={"To": ["<sip:alice@example.com>;tag=x"]}).status, 481)
         self.world.quiet()
+
+
+class TestTooLate(Registered):
+    """A REGISTER that waited for the users' source, whose connection closed meanwhile."""
+
+    def late(self, *contacts: str, headers: Headers | None = None) -> None:
+        """It is judged when its connection is gone."""
+        registrar = self.world.hall.registrar
+        assert registrar is not None
+        held: list[ServerTransaction] = []
+        judged = registrar.request
+        self.patch(registrar, "request", held.append)
+        phone = self.world.phone("late", "192.0.2.31", "tcp")
+        self.ask(*contacts, phone=phone, headers=headers)
+        phone.drop()
+        self.world.settle()
+        judged(held[0])
+
+    def test_nobody(self) -> None:
+        """Nobody is reached by it: there is no binding, and nothing of the connection is kept."""
+        self.late("<sip:late@192.0.2.31;transport=tcp>")
+        self.assertEqual(self.bound(), [])
+        assert self.world.hall.registrar is not None
+        self.assertEqual(self.world.hall.registrar.bindings._by_connection, {})
+        self.assertIn("its connection is gone", self.world.journal.lines[-1])
+        self.forget()
+
+    def test_by_a_path(self) -> None:
+        """Its proxy can be connected to again."""
+        self.late("<sip:late@1.2.3.4>", headers={"Supported": ["path"], "Path": ["<sip:192.0.2.31;transport=tcp;lr>"]})
+        self.assertEqual([each.flow.connection for each in self.bound()], [None])
+        self.forget()
 
 
 class TestLimits(Registered):

@@ -51,6 +51,19 @@ class TestBehindNat(SynchronousTestCase):
         self.world.ladder("bob> BYE, alice'< BYE, alice'> 200 BYE, bob< 200 BYE")
         self.world.quiet()
 
+    def test_another_zone(self) -> None:
+        """A request of hers by a listener of another zone says nothing of where she is in this one."""
+        near, far = self.world.call()
+        other = self.world.alice.also("10.0.0.31")
+        other.put(bytes(near.request("INFO", near.cseq + 1)), other.by_proxy())
+        near.cseq += 1
+        self.world.bob.says(200)
+        self.world.forget()
+        far.bye()
+        self.world.alice.says(200)
+        self.world.ladder("bob> BYE, alice< BYE, alice> 200 BYE, bob< 200 BYE")
+        self.world.quiet()
+
     def test_subscription(self) -> None:
         """NOTIFY goes there too."""
         talk = self.world.alice.subscribe("sip:bob@biloxi.example", "presence")
@@ -420,6 +433,18 @@ class TestPings(Registered):
             party(line).open.clear()
             self.register(line)
         self.assertEqual(len(self.bindings), 1)
+        self.finish()
+
+    def test_registers_all_the_time(self) -> None:
+        """Whoever ignores OPTIONS but registers is there, however many it leaves unanswered in the end."""
+        gone: list[str] = []
+        self.bindings.gone.append(lambda binding, why: gone.append(why))
+        line = self.behind()
+        party(line).asked = lambda dialog, request: None
+        for _ in range(60):
+            self.world.wait(60)
+            self.register(line)
+        self.assertEqual(gone, [])
         self.finish()
 
     def test_many(self) -> None:

@@ -52,6 +52,8 @@ class TestManhole(Phones):
             text, r"alice@example\.com +sip:phone2@192\.0\.2\.31:5060;transport=udp +public-udp +udp:192.*0\.5"
         )
         self.assertIn("nowhere: it has to connect again", text)
+        restored.path = ("<sip:p.example;lr>",)
+        self.assertIn("its Path", self.ran(commands, "bindings"))
         self.assertIn("2 bindings", text)
         self.assertIn("1 binding", self.ran(commands, "bindings", "public-udp"))
         self.assertIn("2 bindings, the first 1 of them above", self.ran(commands, "bindings", "", 1))

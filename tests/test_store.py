@@ -49,6 +49,11 @@ async def _until(happened: Callable[[], object]) -> None:
     raise AssertionError("it did not happen in 10 s")
 
 
+def _files(path: str) -> list[Path]:
+    """A store's file, and those that SQLite has beside it."""
+    return sorted(Path(path).parent.glob(f"{Path(path).name}*"))
+
+
 class TestNames(SynchronousTestCase):
     """URLs of stores."""
 
@@ -90,6 +95,20 @@ class TestSqlite(TestCase):
         again.drop("a", "x")
         await again.close()
         self.assertEqual(sorted(SqliteStore(self.path).load("a")), [("y", b"3")])
+
+    async def test_private(self) -> None:
+        """Other users of the machine do not read what is in it, whatever the umask; a file that is there stays."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        store = SqliteStore(self.path)
+        self.assertEqual(list(store.load("a")), [])
+        store.put("a", "x", b"1")
+        await _until(lambda: list(SqliteStore(self.path).load("a")))
+        modes = {each.name.partition("-")[2]: oct(each.stat().st_mode & 0o777) for each in _files(self.path)}
+        await store.close()
+        self.assertEqual(modes, {"": "0o600", "wal": "0o600", "shm": "0o600"})
+        os.chmod(self.path, 0o640)
+        self.assertEqual(list(SqliteStore(self.path).load("a")), [("x", b"1")])
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o640)
 
     async def test_close_at_once(self) -> None:
         """A store that was only read, or not even that, makes no thread."""

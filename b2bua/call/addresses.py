@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from b2bua.call.bindings import Binding
 from b2bua.call.wire import Journal, Wire
 from b2bua.policy.interface import NoInterface
+from b2bua.sip.address import parse_address
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Target
 from b2bua.sip.message import Request
@@ -47,7 +48,8 @@ class Sender(Protocol):
 class Addresses:
     """Goes through a next hop's addresses until one is worth keeping. `next` goes on.
 
-    A phone that is registered has one, which is known: where its REGISTER came from (S53).
+    A phone that is registered has one, which is known: where its REGISTER came from (S53). Where that was a proxy's
+    connection, which is gone, the first Path URI leads back to the proxy.
     """
 
     __slots__ = (
@@ -103,19 +105,21 @@ class Addresses:
             self._attempt_bound(self._binding)
         else:
             self._located = True
-            self._wire.locate(self._secured(), self._send_from, self._found, self._lost)
+            self._wire.locate(self._secured(self._uri), self._send_from, self._found, self._lost)
 
     def _attempt_bound(self, binding: Binding) -> None:
-        if binding.reachable:
+        if binding.flow_alive:
             way = binding.flow
             flow = Flow(way.listener, way.host, way.port, way.connection, "", True)
             self._sender.attempt(Attempt(self._uri, flow, f"{binding.aor} is registered by this way", binding))
+        elif binding.path:  # the connection was its proxy's, which takes another (RFC 3327 5.3)
+            proxy = parse_address(binding.path[0]).uri
+            self._wire.locate(self._secured(proxy), self._send_from, self._found_proxy, self._lost)
         else:
             self._sender.exhausted(480, "the connection by which it registered is gone")
 
-    def _secured(self) -> Uri:
+    def _secured(self, hop: Uri) -> Uri:
         """A request for a sips URI leaves by TLS, whatever the next hop's URI says (S14)."""
-        hop = self._uri
         if hop.secure or not self._request.uri.secure:
             return hop
         params = {name: value for name, value in hop.params.items() if name != "transport"}
@@ -124,6 +128,13 @@ class Addresses:
     def _found(self, targets: Sequence[Target]) -> None:
         self._targets.extend(targets)
         self.next(*self._last)
+
+    def _found_proxy(self, targets: Sequence[Target]) -> None:
+        """Only where it registered from: a REGISTER does not choose whom we connect to."""
+        assert self._binding is not None, "it is its Path"
+        home = self._binding.flow.host
+        self._last = 480, "its Path leads elsewhere than to where it registered from"
+        self._found([each for each in targets if each.host == home])
 
     def _lost(self, status: int, reason: str) -> None:
         self._journal.no_way(self._request, reason)

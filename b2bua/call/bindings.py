@@ -24,6 +24,15 @@ _Ordered = dict["Binding", None]  # a set in order: behind one connection there 
 _Key = TypeVar("_Key")
 
 
+class Way(NamedTuple):
+    """How a phone's registration was once to be reached: by this flow, through these proxies."""
+
+    aor: str
+    key: str
+    flow: Flow
+    path: tuple[str, ...]
+
+
 class Binding:
     """One Contact of an address of record, and the way to it.
 
@@ -69,12 +78,25 @@ class Binding:
         return f"{self.instance};{self.reg_id}" if self.reg_id else self.contact
 
     @property
-    def reachable(self) -> bool:
-        """Whether there is a way to it now. A stream's is gone with its connection, until the phone connects again."""
-        if self.direct or self.flow.listener.transport == "udp":
-            return True
+    def way(self) -> Way:
+        """How it is reached now. It changes as its phone registers anew."""
+        return Way(self.aor, self.key, self.flow.unconnected() if self.direct else self.flow, self.path)
+
+    def is_by(self, way: Way) -> bool:
+        """Whether it is reached so still."""
+        mine = self.way
+        return (mine.aor, mine.key, mine.path) == (way.aor, way.key, way.path) and mine.flow.same_way(way.flow)
+
+    @property
+    def flow_alive(self) -> bool:
+        """Whether the way by which it registered is there. A stream's is gone with its connection."""
         connection = self.flow.connection
-        return connection is not None and connection.alive
+        return self.flow.listener.transport == "udp" or (connection is not None and connection.alive)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a way to it now; where its flow is gone, only a Path's or one of its own leads to it."""
+        return self.direct or bool(self.path) or self.flow_alive
 
     def __repr__(self) -> str:
         return f"<binding of {self.aor}: {self.contact} by {self.flow}>"
@@ -122,7 +144,7 @@ class Bindings:
         self._by_aor: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, _Ordered] = {}
         self._by_gruu: dict[int, _Ordered] = {}
-        self._due: dict[int, list[Binding]] = {}  # by the second at which to look whether they have expired
+        self._due: dict[int, _Ordered] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
         self.gone: list[Gone] = []
@@ -167,16 +189,25 @@ class Bindings:
             found = _one_of_each(found)
         return found
 
-    def alternates(self, binding: Binding, now: float) -> list[Binding]:
-        """The same instance's older flows, the newest first: for when a binding's own has failed (RFC 5626 5.3)."""
-        if not binding.reg_id:
-            return []
-        same = [each for each in self.of(binding.aor) if each.reg_id and each.instance == binding.instance]
-        older = sorted([each for each in same if each.heard < binding.heard], key=_wish)
-        return [each for each in older if each.expires > now and each.reachable]
+    def has(self, binding: Binding, now: float) -> bool:
+        """Whether a binding is still one."""
+        return binding.expires > now and binding in self.of(binding.aor)
+
+    def alternates(self, binding: Binding, tried: Collection[Way], now: float) -> list[Binding]:
+        """The ways to the same phone that were not tried, the newest first: for when one has failed (RFC 5626 5.3).
+
+        They are the other flows of its instance, and its own where it has registered anew meanwhile.
+        """
+        same = [
+            each
+            for each in self.of(binding.aor)
+            if each.key == binding.key or (binding.reg_id and each.reg_id and each.instance == binding.instance)
+        ]
+        fresh = [each for each in same if not any(map(each.is_by, tried))]
+        return sorted([each for each in fresh if each.expires > now and each.reachable], key=_wish)
 
     def on(self, connection: Connection) -> Collection[Binding]:
-        """The bindings whose way is a connection, the oldest first."""
+        """The bindings that were registered by a connection, the oldest first."""
         return self._by_connection.get(connection, _NOBODY)
 
     def of_gruu(self, number: int) -> Sequence[Binding]:
@@ -187,8 +218,8 @@ class Bindings:
 
     def add(self, binding: Binding) -> None:
         """A binding that is new."""
+        self._save(binding)  # first: what cannot be kept is not entered
         self._enter(binding)
-        self._save(binding)
 
     def refresh(self, binding: Binding, contact: str, flow: Flow, gruu: int | None = None) -> None:
         """A binding's fields were written anew, but for these and its instance, which stays."""
@@ -220,7 +251,7 @@ class Bindings:
         if not others:
             del self._by_aor[binding.aor]
         self._count -= 1
-        binding.due = -1
+        self._unwatch(binding)
         _leave(self._by_gruu, binding.gruu, binding)
         self._leave_connection(binding)
         self.store.drop(KIND, f"{binding.aor} {binding.key}")
@@ -233,16 +264,20 @@ class Bindings:
             second = heappop(self._seconds)
             for binding in self._due.pop(second):
                 if binding.due != second:
-                    continue  # no more, or watched under another second
+                    continue  # gone with one before it
                 if binding.expires <= now:
                     self.remove(binding, "expired")
                 else:
                     self._watch(binding)
 
     def closed(self, connection: Connection, why: str = "its connection is gone") -> None:
-        """A connection is gone, and what was registered over it."""
+        """A connection is gone, and what is reached by it alone: a Path (RFC 3327 5.3) or a Contact may lead there."""
         for binding in list(self.on(connection)):
-            self.remove(binding, why)
+            if binding.path or binding.direct:
+                self._leave_connection(binding)
+                binding.flow = binding.flow.unconnected()
+            else:
+                self.remove(binding, why)
 
     # What lasts
 
@@ -296,12 +331,19 @@ class Bindings:
 
     def _watch(self, binding: Binding) -> None:
         """Look at it when it may have expired. A refresh only writes a later time: it is watched again then."""
+        self._unwatch(binding)
         due = binding.due = int(binding.expires) + 1
-        if due in self._due:
-            self._due[due].append(binding)
-        else:
-            self._due[due] = [binding]
+        if due not in self._due:
+            self._due[due] = {}
             heappush(self._seconds, due)
+        self._due[due][binding] = None
+
+    def _unwatch(self, binding: Binding) -> None:
+        """Its second stays, for it is in the heap too."""
+        watched = self._due.get(binding.due)
+        if watched is not None:
+            watched.pop(binding, None)
+        binding.due = -1
 
 
 def _join(index: dict[_Key, _Ordered], key: _Key, binding: Binding) -> None:

@@ -16,7 +16,7 @@ from b2bua.call.circles import circle, loop_key
 from b2bua.call.credentials import Bearer
 from b2bua.call.enrolment import Enrolments
 from b2bua.call.foreign import beware
-from b2bua.call.homes import Home, at_home, moved
+from b2bua.call.homes import Home, at_home, heard
 from b2bua.call.hunt import Entrant
 from b2bua.call.ids import Ids
 from b2bua.call.limits import Limits
@@ -144,9 +144,7 @@ class Hall:
             side.call.refuse(side, transaction, 500)  # RFC 3261 12.2.2: out of order
         else:
             side.leg.remote_cseq = request.cseq[0]
-            side.leg.source = transaction.flow
-            if side.leg.flow is not None and side.leg.flow.fixed:
-                moved(side.leg, transaction.flow, self.wire.now())
+            heard(side.leg, transaction.flow, self.wire.now())
             side.call.request(side, transaction)
 
     def _outside(self, transaction: ServerTransaction) -> None:

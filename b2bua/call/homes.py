@@ -39,7 +39,7 @@ class Home:
         found: Binding | None = None
         for each in self._bindings.of(self._aor):
             same = each.instance == self._instance if self._instance else each.key == self._key
-            if same and each.heard > since and each.reachable and not each.direct and each.flow.listener.zone == zone:
+            if same and each.heard > since and each.flow_alive and not each.direct and each.flow.listener.zone == zone:
                 found, since = each, each.heard
         return found.flow if found is not None else None
 
@@ -52,11 +52,15 @@ def at_home(near: Leg, transaction: ServerTransaction, known: Lookup | None, now
         near.flow, near.home = registered_way(transaction.flow), Home(known.bindings, binding, now)
 
 
-def moved(leg: Leg, source: Flow, now: float) -> None:
-    """A registered phone was heard in its call: that is where it is now."""
-    leg.flow = registered_way(source)
-    if isinstance(leg.home, Home):
-        leg.home.since = now
+def heard(leg: Leg, source: Flow, now: float) -> None:
+    """A leg's peer sent a request, from where it is now. The leg stays in its zone, whatever comes by another's."""
+    if source.listener.zone != leg.listener.zone:
+        return
+    leg.source = source
+    if leg.flow is not None and leg.flow.fixed:
+        leg.flow = registered_way(source)
+        if isinstance(leg.home, Home):
+            leg.home.since = now
 
 
 def last_heard(leg: Leg) -> Flow | None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from b2bua.call.addresses import Hop
-from b2bua.call.bindings import Binding
+from b2bua.call.bindings import Binding, Way
 from b2bua.call.lookup import registered
 from b2bua.call.redirection import Redirections, passed, rewritten
 from b2bua.dialog.leg import Leg
@@ -95,8 +95,8 @@ class Hunt(ABC, Generic[_Trial]):
     """
 
     __slots__ = (
-        "hall", "near", "server", "answer", "at_once", "_hops", "under_way", "_outcomes", "_breadth", "_patience",
-        "_redirections", "_busy",
+        "hall", "near", "server", "answer", "at_once", "_hops", "under_way", "_outcomes", "_tried", "_breadth",
+        "_patience", "_redirections", "_busy",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg, server: ServerTransaction) -> None:
@@ -108,6 +108,7 @@ class Hunt(ABC, Generic[_Trial]):
         self._hops: list[Hop] = []
         self.under_way: list[_Trial] = []  # none once it has an answer
         self._outcomes: list[Outcome] = []
+        self._tried: list[Way] = []  # to phones that are registered
         self._breadth = -1  # what of Max-Breadth is left; negative: no limit
         self._patience = 0.0  # seconds that a target may take
         self._redirections: Redirections | None = None
@@ -173,6 +174,11 @@ class Hunt(ABC, Generic[_Trial]):
                 room = min(room, self._breadth)  # RFC 5393 5.3.3: the others wait until one of these ends
             if room <= 0:
                 break
+            binding = self._hops[0].binding
+            if binding is not None:
+                if self._has_left(binding):
+                    continue
+                self._tried.append(binding.way)
             part = max(0, self._breadth // room)
             self._breadth -= part
             trial = self.trial(self._hops.pop(0), part)
@@ -190,6 +196,16 @@ class Hunt(ABC, Generic[_Trial]):
         self._hops[:1] = found
         if not found:
             self._outcomes.append(Outcome(status, reason))
+
+    def _has_left(self, binding: Binding) -> bool:
+        """Whether the first target is a phone that unregistered while it waited: it rings by another flow, or not."""
+        lookup = self.hall.lookup
+        if lookup is None or lookup.has(binding):
+            return False
+        del self._hops[0]
+        if not self._by_another_flow(binding):
+            self._outcomes.append(Outcome(480, "the phone is registered no more"))
+        return True
 
     def _overdue(self, trial: _Trial) -> None:
         """It does not answer in time: the next one. What it says later still counts, until the caller has an answer."""
@@ -209,7 +225,8 @@ class Hunt(ABC, Generic[_Trial]):
         if outcome.response is not None and 300 <= outcome.status < 400:
             self._redirected(trial, outcome)
         else:
-            again = trial.hop.binding is not None and self._by_another_flow(trial.hop.binding, outcome)
+            binding = trial.hop.binding
+            again = binding is not None and _unreached(outcome) and self._by_another_flow(binding)
             if not again:
                 self._outcomes.append(outcome)
         if hopeless or not (again or self.at_once > 1 or self._goes_on(outcome)):
@@ -222,10 +239,10 @@ class Hunt(ABC, Generic[_Trial]):
         assert self.answer is not None, "policy was asked"
         return bool(self._hops and self._hops[0].depth) or outcome.said in self.answer.options.go_on
 
-    def _by_another_flow(self, binding: Binding, outcome: Outcome) -> bool:
+    def _by_another_flow(self, binding: Binding) -> bool:
         """Whether a phone that could not be reached has another way, which is tried next (RFC 5626 5.3)."""
-        failed = outcome.status == 430 if outcome.response is not None else outcome.status in (430, 480, 503)
-        found = self.hall.lookup.alternates(binding) if failed and self.hall.lookup is not None else []
+        lookup = self.hall.lookup
+        found = lookup.alternates(self.server.request, binding, self._tried) if lookup is not None else []
         self._hops[:0] = found[:1]  # which has the others behind it
         return bool(found)
 
@@ -279,6 +296,11 @@ class Hunt(ABC, Generic[_Trial]):
     def _crossed(self, outcome: Outcome) -> Response:
         assert outcome.far is not None and outcome.response is not None, "it is the far side's"
         return self.hall.crossed(outcome.far, self.near, self.server.request, outcome.response)
+
+
+def _unreached(outcome: Outcome) -> bool:
+    """Whether a phone's flow has failed, as the phone's proxy says or as we have found."""
+    return outcome.status == 430 if outcome.response is not None else outcome.status in (430, 480, 503)
 
 
 def best(outcomes: list[Outcome]) -> Outcome:

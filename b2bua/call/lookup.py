@@ -5,11 +5,11 @@ Why did a call go to this phone, or to none? `Lookup.targets`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Hop
-from b2bua.call.bindings import Binding, Bindings
+from b2bua.call.bindings import Binding, Bindings, Way
 from b2bua.call.gruus import Gruus
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
@@ -68,15 +68,24 @@ class Lookup:
             if not named:
                 return [], 404, f"{uri} names no phone"
             found = [each for each in self.bindings.lookup(named[0].aor, now) if each.instance == named[0].instance]
-        if uri.secure:
-            found = [each for each in found if each.flow.listener.transport == "tls"]
+        found = _allowed(request, found)
         if not found:
             return [], 480, f"nobody is registered as {aor}"
         return [Hop(each.uri, 0, each) for each in found], 0, ""
 
-    def alternates(self, binding: Binding) -> list[Hop]:
-        """The other ways to a phone whose newest has failed."""
-        return [Hop(each.uri, 0, each) for each in self.bindings.alternates(binding, self.hall.wire.now())]
+    def has(self, binding: Binding) -> bool:
+        """Whether a phone that was found is still registered so."""
+        return self.bindings.has(binding, self.hall.wire.now())
+
+    def alternates(self, request: Request, binding: Binding, tried: Collection[Way]) -> list[Hop]:
+        """The other ways to a phone by which a request may go, once these have failed."""
+        found = _allowed(request, self.bindings.alternates(binding, tried, self.hall.wire.now()))
+        return [Hop(each.uri, 0, each) for each in found]
+
+
+def _allowed(request: Request, found: list[Binding]) -> list[Binding]:
+    """Of phones those that a request may go to: for a sips URI they are on TLS (S14)."""
+    return [each for each in found if each.flow.listener.transport == "tls"] if request.uri.secure else found
 
 
 def registered_way(source: Flow) -> Flow:

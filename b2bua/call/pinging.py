@@ -68,7 +68,8 @@ class Pinging:
     def lost(self, binding: Binding, since: float) -> None:
         """It did not answer a ping that was sent at that time."""
         if binding.heard >= since or binding not in self.bindings.of(binding.aor):
-            return  # it registered meanwhile, or is gone
+            self._lost.pop(binding, None)  # it registered meanwhile, or is gone
+            return
         count = self._lost[binding] = self._lost.get(binding, 0) + 1
         if count >= LOST:
             self.bindings.remove(binding, f"it left {LOST} OPTIONS unanswered")

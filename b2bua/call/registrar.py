@@ -159,7 +159,7 @@ class Registrar(Lookup):
         if "path" not in request.tokens("Supported"):
             raise Refused(420, "A Path, and the phone does not know of it", {"Unsupported": ["path"]})
         kept = tuple(map(str, path))
-        sound = all(each.uri.is_sip and each.uri.loose for each in path)
+        sound = all(each.uri.is_sip and each.uri.loose and str(each).isprintable() for each in path)
         if not sound or len(path) > MAX_PATH or any(len(each) > MAX_WORD for each in kept):
             raise Malformed("a Path that is not of loose routers, or too long", "RFC 3327 4")
         return kept
@@ -259,6 +259,9 @@ class Registrar(Lookup):
                 self.hall.journal.binding(binding, "registered")
             else:
                 self.bindings.refresh(binding, asked.contact, flow, gruu)
+        connection = transaction.flow.connection
+        if connection is not None and not connection.alive:
+            self.bindings.closed(connection)  # while somebody else was asked, and we shall not be told again
         self._tick_on()
 
     def _way(self, request: Request, source: Flow, plan: Plan, path: Sequence[str]) -> tuple[Flow, bool]:
@@ -288,7 +291,7 @@ class Registrar(Lookup):
         for binding in known if changed else ():
             if binding.reg_id and binding.call_id == request.call_id:
                 headers["Require"] = ["outbound"]  # RFC 5626 6
-                if binding.flow.connection is not None:
+                if binding.flow.connection is not None and not path:  # else it is the proxy's to keep (4.4.1)
                     headers["Flow-Timer"] = [str(FLOW_TIMER)]
                     binding.flow.connection.expect(FLOW_TIMER + LATE)
         return headers
@@ -351,4 +354,5 @@ def _same(known: Sequence[Binding], asked: Asked) -> Binding | None:
 
 def _agent(request: Request) -> str:
     values = request.headers.get("User-Agent")
-    return values[0][:MAX_AGENT] if values else ""
+    text = values[0][:MAX_AGENT] if values else ""
+    return text if text.isprintable() else "".join([each if each.isprintable() else "\ufffd" for each in text])

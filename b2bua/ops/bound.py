@@ -24,8 +24,8 @@ def binding_rows(bindings: Bindings, now: float, match: str, limit: int) -> tupl
 
 def _row(binding: Binding, now: float) -> Row:
     reached = "its Contact" if binding.direct else peer_of(binding.flow)
-    if not binding.reachable:
-        reached = "nowhere: it has to connect again"
+    if not binding.direct and not binding.flow_alive:
+        reached = "its Path" if binding.path else "nowhere: it has to connect again"
     return (
         binding.aor,
         binding.contact,

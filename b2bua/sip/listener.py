@@ -117,6 +117,10 @@ class Flow:
         self.tls_name = tls_name
         self.fixed = fixed
 
+    def unconnected(self) -> Flow:
+        """The same two ends, without a connection between them."""
+        return Flow(self.listener, self.host, self.port, None, self.tls_name, self.fixed)
+
     def same_end(self, other: Flow) -> bool:
         """Whether another leads from the same socket of ours to the same address, by whatever connection."""
         return (self.listener, self.host, self.port) == (other.listener, other.host, other.port)

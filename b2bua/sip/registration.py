@@ -89,9 +89,12 @@ def _read(value: str) -> Asked:
     if reg_id and not _REG_ID.fullmatch(reg_id):
         raise Malformed("a reg-id that is not a number from 1", "RFC 5626 4.2")
     number = int(reg_id) if reg_id and instance else 0
-    if len(str(uri)) + len(instance) > MAX_CONTACT:
+    contact = str(uri)
+    if len(contact) + len(instance) > MAX_CONTACT:
         raise Malformed(f"a Contact of more than {MAX_CONTACT} characters", "a limit of this server")
-    return Asked(uri.settled(), str(uri), _seconds(params), _thousandths(params), instance, number, _features(address))
+    if not contact.isprintable() or not instance.isprintable():
+        raise Malformed("a Contact whose URI or +sip.instance is no text", "RFC 3261 25.1, RFC 5626 4.1")
+    return Asked(uri.settled(), contact, _seconds(params), _thousandths(params), instance, number, _features(address))
 
 
 _remembered = lru_cache(REMEMBERED)(_read)

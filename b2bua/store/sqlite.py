@@ -6,8 +6,10 @@ puts never waits for a disk.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from threading import Condition, Thread
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,7 +31,7 @@ _Batch = dict[_Row, bytes | None]  # None: the row is struck out
 
 
 class SqliteStore:
-    """One file. It is made when something is loaded or put."""
+    """One file. It is made, for its owner alone, when something is loaded or put."""
 
     log = Logger(namespace="b2bua")
 
@@ -118,6 +120,9 @@ class SqliteStore:
 
 
 def _opened(path: str) -> sqlite3.Connection:
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        # Of a file that is there none may be opened and closed: SQLite's locks on it would end.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=LOCKED, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
