@@ -549,6 +549,23 @@ class TestScript(Asked):
         waiting[0].callback(None)
         self.world.quiet()
 
+    def test_wrong_after_all(self) -> None:
+        """Who is let in late with what nobody can carry out hears of it, as whoever did not wait (RFC 3261 21.4.1)."""
+        scripted = SCRIPTED.replace('"calls"', '"REGISTER"') + '\n[registrar]\nstore = "memory:"\n'
+        world = self.begin(scripted, policy_py=SCRIPT + KNOWS + LATER)
+        at, dialog = "sip:192.0.2.1", self.dialog("sip:192.0.2.1")
+        dialog.local = dialog.remote = "<sip:alice@192.0.2.1>"
+        challenge = self.challenged(dialog, "REGISTER")["SHA-256"]
+        proof = self.tell(challenge, "REGISTER", at)
+        dialog.ask("REGISTER", b"", {"Authorization": [proof], "Contact": ["<mailto:alice@example.com>"]})
+        world.settle()
+        assert world.configuration.script is not None and world.configuration.script.ha1 is not None
+        world.configuration.script.ha1.__globals__["WAITING"][0].callback(SECRET)  # type: ignore[attr-defined]
+        world.settle()
+        self.assertEqual((self.let_in, self.last(dialog)), ([("REGISTER", "alice")], 400))
+        self.assertIn("fault of 192.0.2.20 in REGISTER", world.journal.lines[-1])
+        world.quiet()
+
     def test_cancelled_meanwhile(self) -> None:
         """RFC 3261 9.2: 487 at once, and what the script says then makes no call."""
         dialog, waiting = self.waiting()
