@@ -192,7 +192,8 @@ class MidRegistrar(Registrar):
     def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> list[Plan]:
         """Remember what the inside granted; the plans, none longer than that."""
         now, granted = self.hall.wire.now(), _granted(response)
-        credentials = brought(wish.transaction.request)
+        credentials = brought(request := wish.transaction.request)
+        self.hall.strip(wish.transaction.flow.listener.zone, request, credentials)
         plans = []
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             words = self.passages.words(wish.aor, plan.asked)
