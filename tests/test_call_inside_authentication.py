@@ -53,3 +53,19 @@ class TestBothAsk(Asking):
         self.assertEqual(self.one.last.headers["Authorization"], [inside])
         for request in self.one.requests:
             self.assertNotIn(REALM, str(request.headers))
+
+
+class TestDomains(Asking):
+    """Several domains inside, and one realm of ours."""
+
+    configuration = ASKING.replace(
+        'name = "private"\n', 'name = "private"\nkeep_hosts = ["From", "To", "Request-URI"]\n', 1
+    )
+
+    def test_of_another_domain(self) -> None:
+        """Who is alice here is not alice everywhere: the inside, which takes our word for it, hears nothing."""
+        stranger = Registration(self.world.alice, self.world.alice.by_proxy(), domain="tenant.example")
+        self.assertEqual(self.prove(line=stranger), 403)
+        self.assertEqual((self.one.requests, self.passages), ([], []))
+        self.assertEqual(self.prove(), 200)
+        self.assertEqual(self.one.last.to.uri.host, "example.com")

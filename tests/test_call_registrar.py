@@ -13,7 +13,6 @@ from b2bua.ops.phone import Sent
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Response
 from b2bua.sip.uri import parse_uri
-from b2bua.transaction.transaction import ServerTransaction
 from tests.test_bindings import Rows
 from tests.world import TWO_SIDES, Party, World
 
@@ -168,22 +167,6 @@ class TestRules(Registered):
         self.assertEqual(self.ask(PHONE, uri="sip:SIP.example.com", domain="192.0.2.1").status, 200)
         self.assertEqual(len(self.bound()), 1)
         self.assertEqual(self.ask("<sip:bob@10.0.0.20>", phone=self.world.bob, user="bob").status, 403)
-        self.forget()
-
-    def test_proved(self) -> None:
-        """Who proved to be alice registers alice, and nobody else."""
-        registrar = self.world.hall.registrar
-        assert registrar is not None
-        judged = registrar.request
-
-        def proved(transaction: ServerTransaction) -> None:
-            transaction.proved = "alice"
-            judged(transaction)
-
-        self.patch(registrar, "request", proved)
-        self.assertEqual(self.ask(PHONE).status, 200)
-        self.assertEqual(self.ask(PHONE, user="%61lice").status, 200)
-        self.assertEqual(self.ask(PHONE, user="bob").status, 403)
         self.forget()
 
     def test_required(self) -> None:
