@@ -327,7 +327,7 @@ class TestCheated(Asked):
         self.begin()
         challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
         self.assertEqual(self.ask(self.dialog(), "INVITE", self.tell(challenge, username='"\udcff"')).status, 400)
-        self.challenged(self.dialog(), "INVITE", self.tell(challenge, nonce='"\udcff"'))
+        self.challenged(self.dialog(), "INVITE", self.tell(challenge, nonce='"\udcff"'), stale=True)
 
     def test_as_none(self) -> None:
         """Another realm's, another scheme's, an algorithm that was not offered: as if there were none."""
@@ -588,6 +588,19 @@ class TestScript(Asked):
         self.assertEqual(self.last(dialog), 500)
         waiting[0].callback(None)
         self.world.quiet()
+
+    def test_forged(self) -> None:
+        """A nonce that is not ours is not asked about: the same answer for everybody, and the source hears nothing."""
+        world = self.begin(SCRIPTED, policy_py=SCRIPT + KNOWS + LATER)
+        challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
+        other = challenge | {"nonce": f"{'0' * 24}{challenge['nonce'][24:]}"}
+        for user, password in (("alice", PASSWORD), ("alice", "wrong"), ("nobody", "wrong")):
+            value = credentials(other, user, password, "INVITE", BOB)
+            self.challenged(self.dialog(), "INVITE", value, stale=True)
+        assert world.configuration.script is not None and world.configuration.script.ha1 is not None
+        self.assertEqual(world.configuration.script.ha1.__globals__["WAITING"], [])  # type: ignore[attr-defined]
+        self.assertEqual([line for line in world.journal.lines if "refused" in line], [])
+        world.quiet()
 
     def test_wrong_after_all(self) -> None:
         """Who is let in late with what nobody can carry out hears of it, as whoever did not wait (RFC 3261 21.4.1)."""

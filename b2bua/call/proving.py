@@ -47,8 +47,10 @@ class Proving:
         except Malformed as fault:
             self._broken(transaction, fault)
             return False
-        if claim is None:
-            self._answer(transaction, self._authentication.challenge(request, transaction.flow, hall.wire.now()))
+        stale = claim is not None and self._authentication.foreign(transaction.flow, claim)
+        if claim is None or stale:  # before the users are asked, who may be far away
+            flow, now = transaction.flow, hall.wire.now()
+            self._answer(transaction, self._authentication.challenge(request, flow, now, stale))
             return False
         return self._asked(transaction, claim)
 

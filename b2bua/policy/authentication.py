@@ -1,7 +1,7 @@
 """Who may come in: what is asked of a request, and whether its credentials prove it (RFC 3261 22, RFC 7616, RFC 8760).
 
-Whoever is unknown costs what a wrong password costs, and gets the same answer. Whether a nonce is old is only told to
-somebody who knows the password (RFC 7616 3.3).
+Whoever is unknown costs what a wrong password costs, and gets the same answer. Whether a nonce of ours is old is only
+told to somebody who knows the password (RFC 7616 3.3); of one that is not ours nobody's password is asked after.
 """
 
 from __future__ import annotations
@@ -93,6 +93,13 @@ class Authentication:
             for algorithm in self.realm.algorithms
         ]
         return Verdict(status, why, {name: asked})
+
+    def foreign(self, flow: Flow, claim: Credentials) -> bool:
+        """Whether a claim is made with a nonce that we did not give who sends it: it proves nothing, whoever it is.
+
+        To be challenged as stale: a phone that knows the nonce of before our start has no wrong password.
+        """
+        return not self._nonces.ours(claim.nonce, self._bound(flow))
 
     def judge(self, request: Request, flow: Flow, claim: Credentials, secret: Secret, now: float) -> Verdict:
         """Whether a claim is proved. `secret` is the HA1 of its user, None where there is no such user."""
