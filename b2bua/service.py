@@ -22,6 +22,7 @@ from twisted.python.logfile import LogFile
 
 from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
+from b2bua.call.lookup import names_of_ours
 from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.pinging import Pinging
 from b2bua.call.probing import Probing
@@ -97,13 +98,15 @@ def assemble(
         configuration.registrations,
     )
     switchboard.hall = hall
+    registrar = configuration.registrar
     if (realm := configuration.authentication) is not None:
-        hall.ask_for_credentials(Authentication(realm, Nonces(entropy(32), tokens.word, realm.nonce_life)))
-    if configuration.registrar is not None:
+        ours = names_of_ours(configuration.listeners, registrar.domains if registrar is not None else ())
+        hall.ask_for_credentials(Authentication(realm, Nonces(entropy(32), tokens.word, realm.nonce_life), ours))
+    if registrar is not None:
         bindings = Bindings(store or MemoryStore())
-        hall.lookup = hall.registrar = Registrar(hall, bindings, configuration.registrar)
+        hall.lookup = hall.registrar = Registrar(hall, bindings, registrar)
         if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
-            hall.inside = MidRegistrar(hall, bindings, configuration.registrar)
+            hall.inside = MidRegistrar(hall, bindings, registrar)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:

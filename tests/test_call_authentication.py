@@ -114,7 +114,7 @@ class TestAsked(Asked):
         """RFC 3261 22.2: 401 for what we end; the algorithms in order (RFC 8760 2.3); who is proved is told on."""
         world = self.begin()
         dialog = self.dialog(HOME)
-        dialog.remote = world.alice.address
+        dialog.remote = "<sip:alice@biloxi.example>"
         self.assertEqual(list(self.challenged(dialog, "REGISTER")), ["SHA-256", "MD5"])
         for challenge in self.challenged(dialog, "REGISTER").values():
             count = 2 if challenge["algorithm"] == "MD5" else 1  # one nonce for both
@@ -327,7 +327,7 @@ class TestCheated(Asked):
         self.begin()
         challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
         self.assertEqual(self.ask(self.dialog(), "INVITE", self.tell(challenge, username='"\udcff"')).status, 400)
-        self.challenged(self.dialog(), "INVITE", self.tell(challenge, nonce='"\udcff"'))
+        self.challenged(self.dialog(), "INVITE", self.tell(challenge, nonce='"\udcff"'), stale=True)
 
     def test_as_none(self) -> None:
         """Another realm's, another scheme's, an algorithm that was not offered: as if there were none."""
@@ -374,7 +374,7 @@ class TestCheated(Asked):
             self.assertEqual(self.ask(self.dialog(), "INVITE", value).status, 200)
         challenge = self.challenged(self.dialog(HOME), "REGISTER")["SHA-256"]
         dialog = self.dialog(HOME)
-        dialog.remote = self.world.alice.address
+        dialog.remote = "<sip:alice@biloxi.example>"
         self.ask(dialog, "REGISTER", credentials(challenge, "alice", PASSWORD, "REGISTER", "sip:alice@biloxi.example"))
         self.assertEqual(self.let_in[-1], ("REGISTER", "alice"))
 
@@ -451,6 +451,46 @@ class TestIdentities(Asked):
         challenge = self.challenged(dialog, "INVITE")["SHA-256"]
         self.assertEqual(self.ask(dialog, "INVITE", self.tell(challenge)).status, 200)
         self.assertEqual(self.let_in, [("INVITE", "alice")])
+
+
+class TestRegistering(Asked):
+    """Whose address of record somebody may register who has proved who he is (RFC 3261 10.3, 3 and 4)."""
+
+    def register(self, to: str, more: str = "", user: str = "alice") -> int:
+        """Register an address of record as a user; what it comes to."""
+        registrar = f'\n[registrar]\ndomains = ["{REALM}", "sip.{REALM}"]\nstore = "memory:"\n'
+        self.begin(asking("REGISTER") + more + registrar, users=line(user, PASSWORD, REALM, "SHA-256", "MD5"))
+        dialog = self.dialog(HOME)
+        dialog.local = dialog.remote = f"<{to}>"
+        proof = credentials(self.challenged(dialog, "REGISTER")["SHA-256"], user, PASSWORD, "REGISTER", HOME)
+        answer = self.ask(dialog, "REGISTER", proof, headers={"Contact": ["<sip:alice@192.0.2.20>"]})
+        bindings = self.world.hall.registrar and self.world.hall.registrar.bindings
+        self.assertEqual(len(bindings or ()), int(answer.status == 200))
+        return answer.status
+
+    def test_own(self) -> None:
+        """His own at the realm, a domain of the registrar, or a listener of ours; nobody else's, and not elsewhere."""
+        for to, status in (
+            ("sip:alice@biloxi.example", 200), ("sip:alice@SIP.Biloxi.example", 200), ("sip:alice@192.0.2.1", 200),
+            ("sip:%61lice@biloxi.example", 200),
+            ("sip:carol@biloxi.example", 403), ("sip:alice@other.example", 403), ("sip:biloxi.example", 403),
+        ):  # fmt: skip
+            self.assertEqual(self.register(to), status, to)
+        self.register("sip:alice@other.example")
+        said = 'refused REGISTER with 403: "alice" shows as "sip:alice@other.example", which is not of our domains'
+        self.assertIn(said, self.world.journal.lines)
+
+    def test_with_domain(self) -> None:
+        """Where the user's name has a domain it is that one's."""
+        for to, status in (
+            ("sip:alice@biloxi.example", 200), ("sip:alice@sip.biloxi.example", 403), ("sip:alice@192.0.2.1", 403),
+        ):  # fmt: skip
+            self.assertEqual(self.register(to, user="alice@biloxi.example"), status, to)
+
+    def test_any(self) -> None:
+        """`identities = "any"`: whoever has a password registers whom he likes."""
+        self.assertEqual(self.register("sip:pbx100@biloxi.example", 'identities = "any"\n'), 200)
+        self.assertEqual(self.register("sip:pbx100@other.example", 'identities = "any"\n'), 404)
 
 
 SCRIPTED = asking("calls").replace('users = "users"\n', "").replace("[[zone]]", 'policy = "policy.py"\n[[zone]]', 1)
@@ -548,6 +588,36 @@ class TestScript(Asked):
         self.assertEqual(self.last(dialog), 500)
         waiting[0].callback(None)
         self.world.quiet()
+
+    def test_forged(self) -> None:
+        """A nonce that is not ours is not asked about: the same answer for everybody, and the source hears nothing."""
+        world = self.begin(SCRIPTED, policy_py=SCRIPT + KNOWS + LATER)
+        challenge = self.challenged(self.dialog(), "INVITE")["SHA-256"]
+        other = challenge | {"nonce": f"{'0' * 24}{challenge['nonce'][24:]}"}
+        for user, password in (("alice", PASSWORD), ("alice", "wrong"), ("nobody", "wrong")):
+            value = credentials(other, user, password, "INVITE", BOB)
+            self.challenged(self.dialog(), "INVITE", value, stale=True)
+        assert world.configuration.script is not None and world.configuration.script.ha1 is not None
+        self.assertEqual(world.configuration.script.ha1.__globals__["WAITING"], [])  # type: ignore[attr-defined]
+        self.assertEqual([line for line in world.journal.lines if "refused" in line], [])
+        world.quiet()
+
+    def test_wrong_after_all(self) -> None:
+        """Who is let in late with what nobody can carry out hears of it, as whoever did not wait (RFC 3261 21.4.1)."""
+        scripted = SCRIPTED.replace('"calls"', '"REGISTER"') + '\n[registrar]\nstore = "memory:"\n'
+        world = self.begin(scripted, policy_py=SCRIPT + KNOWS + LATER)
+        at, dialog = "sip:192.0.2.1", self.dialog("sip:192.0.2.1")
+        dialog.local = dialog.remote = "<sip:alice@192.0.2.1>"
+        challenge = self.challenged(dialog, "REGISTER")["SHA-256"]
+        proof = self.tell(challenge, "REGISTER", at)
+        dialog.ask("REGISTER", b"", {"Authorization": [proof], "Contact": ["<mailto:alice@example.com>"]})
+        world.settle()
+        assert world.configuration.script is not None and world.configuration.script.ha1 is not None
+        world.configuration.script.ha1.__globals__["WAITING"][0].callback(SECRET)  # type: ignore[attr-defined]
+        world.settle()
+        self.assertEqual((self.let_in, self.last(dialog)), ([("REGISTER", "alice")], 400))
+        self.assertIn("fault of 192.0.2.20 in REGISTER", world.journal.lines[-1])
+        world.quiet()
 
     def test_cancelled_meanwhile(self) -> None:
         """RFC 3261 9.2: 487 at once, and what the script says then makes no call."""

@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.call.enrolment import Enrolment
 from b2bua.ops.desk import Drain
 from b2bua.policy.enrolling import State
+from b2bua.policy.interface import Choice, NoInterface
+from b2bua.sip.listener import Target
 from b2bua.sip.message import Headers, Request
 from tests.test_call_credentials import REALM, challenge, proofs
 from tests.world import TLS_TOO, TWO_SIDES, Party, World
@@ -282,6 +284,24 @@ class TestLosing(Registered):
         self.assertIs(self.ours.state, State.IDLE)
         world = World(self.configuration.replace('send_from = "public"\nexpires', "expires"), kernel=lambda host: None)
         self.waits(world, "the kernel has no route to 192.0.2.30")
+
+    def test_no_way_any_more(self) -> None:
+        """What is said last is why it goes wrong now, not what was said the time before."""
+        self.accept(60)
+        self.wait_for(self.carrier)
+        self.carrier.says(403)
+        self.world.settle()
+        self.assertEqual(self.ours.last, "403 Forbidden")
+
+        def no_way(target: Target, send_from: str) -> Choice:
+            raise NoInterface("", "the kernel has no route to 192.0.2.30")
+
+        self.patch(self.ours._hall.wire, "choose", no_way)
+        self.world.wait(200)
+        self.assertIs(self.ours.state, State.WAITING)
+        self.assertIn("the kernel has no route", self.ours.last)
+        self.enrolments.stop()
+        self.gone()
 
     def test_no_address(self) -> None:
         """A name that leads nowhere."""

@@ -64,7 +64,7 @@ class Inside:
             return
         self.requests.append(request)
         if self.asks and "Authorization" not in request.headers:
-            challenge = 'Digest realm="example.com", nonce="n1", algorithm=MD5, qop="auth"'
+            challenge = 'Digest realm="example.com", domain="sip:10.0.0.21", nonce="n1", algorithm=MD5, qop="auth"'
             dialog.respond(request, 401, headers={"WWW-Authenticate": [challenge]})
             return
         for value in request.values("Contact"):
@@ -206,7 +206,8 @@ class TestRegister(Access):
         self.one.asks = True
         sent = self.register()
         self.assertEqual(self.answer(sent).status, 401)
-        self.assertIn('realm="example.com"', self.answer(sent).first("WWW-Authenticate"))
+        said = 'Digest realm="example.com", nonce="n1", algorithm=MD5, qop="auth"'
+        self.assertEqual(self.answer(sent).headers["WWW-Authenticate"], [said])
         self.assertEqual(len(self.one.contacts), 0)
         self.assertTrue(self.line.challenged(sent))
         sent = self.register()

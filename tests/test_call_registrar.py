@@ -170,22 +170,6 @@ class TestRules(Registered):
         self.assertEqual(self.ask("<sip:bob@10.0.0.20>", phone=self.world.bob, user="bob").status, 403)
         self.forget()
 
-    def test_proved(self) -> None:
-        """Who proved to be alice registers alice, and nobody else."""
-        registrar = self.world.hall.registrar
-        assert registrar is not None
-        judged = registrar.request
-
-        def proved(transaction: ServerTransaction) -> None:
-            transaction.proved = "alice"
-            judged(transaction)
-
-        self.patch(registrar, "request", proved)
-        self.assertEqual(self.ask(PHONE).status, 200)
-        self.assertEqual(self.ask(PHONE, user="%61lice").status, 200)
-        self.assertEqual(self.ask(PHONE, user="bob").status, 403)
-        self.forget()
-
     def test_required(self) -> None:
         """An extension that we do not know is 420 (RFC 3261 10.3, 2)."""
         sent = self.ask(PHONE, headers={"Require": ["path, x-foo"]})

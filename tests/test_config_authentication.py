@@ -81,6 +81,15 @@ class TestAuthentication(ConfigCase):
         self.users(line("alice", "secret", REALM, "MD5"))
         self.assertIn(f"{head}alice {what}", self.warnings(ASKING + SECTION + 'users = "phones"\n'))
 
+    def test_our_own_realm(self) -> None:
+        """Credentials of ours for our own realm: a peer could hand our challenge back to us."""
+        self.users()
+        proof = '[[credentials]]\nrealm = "{}"\nuser = "alice"\npassword = "s"\nto = "sip:10.0.0.20"\n'
+        text = ASKING + SECTION + 'users = "phones"\n' + proof.format("carrier") + proof.format(REALM)
+        message = "is the realm of [authentication] too: its next hop could have us answer our own challenge"
+        found = [each for each in self.warnings(text) if "].realm" in each]
+        self.assertEqual(found, [f'credentials[2].realm = "{REALM}": {message}'])
+
     def test_mistakes(self) -> None:
         """Each key by itself, and what cannot be together."""
         self.users()

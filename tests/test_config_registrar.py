@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from b2bua.call.registrar import Terms
@@ -114,3 +115,28 @@ class TestLookup(ConfigCase):
         )
         found = [str(each) for each in self.load(kept).warnings]
         self.assertFalse(any("media passes us by" in each for each in found), found)
+
+    def test_open(self) -> None:
+        """Each zone where phones register with us without a password is named; not where they register inside."""
+
+        def zones(text: str) -> list[str]:
+            found = [str(each) for each in self.load(text).warnings if each.key == "registrar"]
+            said = (
+                r"registrar: in zone (\w+) whoever says that he is alice is registered as alice and gets her calls: "
+                r'give the zone authenticate = \["REGISTER"\], or the registrar zones without it'
+            )
+            open_ones = [re.search(f"{said}$", each) for each in found]
+            return [each[1] for each in open_ones if each]
+
+        self.assertEqual(zones(BASE + REGISTRAR + LOOKUP), ["public", "private"])
+        self.assertEqual(zones(BASE + REGISTRAR + 'zones = ["public"]\n' + LOOKUP), ["public"])
+        self.write("", "phones")
+        asking = BASE.replace('name = "public"\n', 'name = "public"\nauthenticate = ["{}"]\n', 1)
+        asking += REGISTRAR + LOOKUP + '[authentication]\nrealm = "r"\nusers = "phones"\n'
+        self.assertEqual(zones(asking.replace("{}", "REGISTER")), ["private"])
+        self.assertEqual(zones(asking.replace("{}", "calls")), ["public", "private"])
+        inwards = '[[route]]\nmethod = "REGISTER"\nto = "sip:10.0.0.20"\nsend_from = "private"\n'
+        self.assertEqual(zones(BASE + REGISTRAR + inwards), [])
+        self.assertEqual(zones(BASE + REGISTRAR + inwards + 'zone = "public"\n'), ["private"])
+        self.assertEqual(zones(BASE + REGISTRAR + inwards + 'domain = "example.com"\n'), ["public", "private"])
+        self.assertEqual(zones(BASE + ROUTE), [])

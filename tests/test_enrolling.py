@@ -130,6 +130,8 @@ class TestTimes(SynchronousTestCase):
             ({"Contact": [f"{other};expires=90, {ours};expires=60"]}, 60),
             ({"Contact": [f"{other};expires=90, <sip:x@192.0.2.9>;expires=1"]}, 90),
             ({"Contact": ["<sip:seen@198.51.100.9>;expires=45"]}, 45),
+            ({"Contact": ["<sip:x@198.51.100.9>;expires=45, <sip:y@198.51.100.8>;expires=60"], "Expires": ["60"]}, 0),
+            ({"Contact": ["<sip:x@198.51.100.9>;expires=45, <sip:x@192.0.2.1:5060>"], "Expires": ["60"]}, 60),
             ({"Contact": [ours], "Expires": ["120"]}, 120),
             ({"Contact": [f"{ours};expires=soon"]}, 600),
             ({"Contact": [f"{ours};expires=0"]}, 0),

@@ -56,8 +56,11 @@ class TestNonces(SynchronousTestCase):
             "\udcff" * LENGTH,
         ):
             self.assertEqual(self.nonces.use(wrong, 1, 1000.0, "r z h"), UNKNOWN, wrong)
+            self.assertFalse(self.nonces.ours(wrong, "r z h"), wrong)
+        self.assertTrue(self.nonces.ours(nonce, "r z h"))
         for bound in ("r z i", "r y h", "q z h"):
             self.assertEqual(self.nonces.use(nonce, 1, 1000.0, bound), UNKNOWN)
+            self.assertFalse(self.nonces.ours(nonce, bound))
         self.assertEqual(len(self.nonces), 0)
 
     def test_time(self) -> None:

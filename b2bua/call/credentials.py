@@ -61,7 +61,7 @@ class Bearer:
         self.timers, self.tokens, self.listeners = wire.timers, wire.tokens, wire.listeners
         self.now, self.after, self.run = wire.now, wire.after, wire.run
         self.transmit, self.cancel = wire.transmit, wire.cancel
-        self.respond, self.acknowledge = wire.respond, wire.acknowledge
+        self.respond, self.serve, self.acknowledge = wire.respond, wire.serve, wire.acknowledge
         self.locate, self.choose, self.failed = wire.locate, wire.choose, wire.failed
 
     def leads(self, uri: Uri, flow: Flow) -> None:

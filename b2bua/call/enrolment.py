@@ -86,6 +86,7 @@ class Enrolment:
     def _ask(self) -> None:
         self._kept, self._asked, self._wait, self._longer = self.flow is not None, self.flow, 0, TIMES
         self._addresses = None
+        self.last = ""  # what was said the round before is no reason for this one
         answer = Go((next_hop(self.enrolling.registrar),), self.enrolling.send_from)
         answer = self._hall.groups.spelled_out(answer, self._hall.wire.now())
         self._hops, self._send_from = deque(answer.to), answer.send_from

@@ -364,14 +364,18 @@ class Hall:
             self.journal.fault(came_from(source), fault, "a body")
             raise
 
+    def strip(self, zone: str, message: Request | Response, headers: Headers) -> None:
+        """Take out of what a message from a zone hands on the credentials that were for us."""
+        if self._proving is not None:
+            self._proving.strip(self._zones[zone], message, headers)
+
     def _granted(self, hiding: Hiding, source: Leg, target: Leg, message: Request | Response) -> Headers:
         """The headers that cross."""
         if NAMING.isdisjoint(message.headers) or not isinstance(message, Request):
             granted = hiding.grant(message, target.listener.host)
         else:
             granted = self._naming(hiding, source, target, message)
-        if self._proving is not None:
-            self._proving.strip(self._zones[source.listener.zone], message, granted)
+        self.strip(source.listener.zone, message, granted)
         if source.barred or target.barred:
             source.barred = target.barred = True
             not_for_transfer(granted)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from b2bua.call.addresses import Hop
 from b2bua.call.bindings import Binding, Bindings, Way
 from b2bua.call.gruus import Gruus
-from b2bua.sip.listener import Flow
+from b2bua.sip.listener import Flow, Listener
 from b2bua.sip.message import Request
 from b2bua.sip.registration import aor_of
 from b2bua.sip.uri import Uri
@@ -19,6 +19,12 @@ from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.hall import Hall
+
+
+def names_of_ours(listeners: Sequence[Listener], domains: Sequence[str]) -> frozenset[str]:
+    """The hosts that mean us, in lower case: what our listeners are called, and these domains."""
+    own = {name for each in listeners for name in (each.advertise_host, each.address, *each.aliases)}
+    return frozenset(name.lower() for name in {*domains, *own} if name)
 
 
 class Lookup:
@@ -33,8 +39,7 @@ class Lookup:
         self.bindings = bindings
         self.gruus = Gruus(bindings, hall.wire.tokens)
         self.name = domains[0] if domains else ""
-        own = {name for each in hall.wire.listeners for name in (each.advertise_host, each.address, *each.aliases)}
-        self._names = frozenset(name.lower() for name in {*domains, *own} if name)
+        self._names = names_of_ours(hall.wire.listeners, domains)
 
     def is_ours(self, uri: Uri) -> bool:
         """Whether a URI's host is the registrar: one of its domains, or a listener of ours."""

@@ -205,7 +205,8 @@ class MidRegistrar(Registrar):
     def _noted(self, wish: Wish, response: Response, far: Leg, hop: str) -> dict[str, int]:
         """Remember what the inside granted: for how many seconds at least 1, by the phones' keys."""
         now, granted = self.hall.wire.now(), _granted(response)
-        credentials, routes = brought(wish.transaction.request), self._routes_in(response, far)
+        routes, credentials = self._routes_in(response, far), brought(request := wish.transaction.request)
+        self.hall.strip(wish.transaction.flow.listener.zone, request, credentials)
         found: dict[str, int] = {}
         for plan, asked in zip(wish.plans, self.seconds(wish, hop), strict=True):
             key, words = key_of(plan.asked), self.passages.words(wish.aor, plan.asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.dialog.reply import reply
@@ -46,8 +47,10 @@ class Proving:
         except Malformed as fault:
             self._broken(transaction, fault)
             return False
-        if claim is None:
-            self._answer(transaction, self._authentication.challenge(request, transaction.flow, hall.wire.now()))
+        stale = claim is not None and self._authentication.foreign(transaction.flow, claim)
+        if claim is None or stale:  # before the users are asked, who may be far away
+            flow, now = transaction.flow, hall.wire.now()
+            self._answer(transaction, self._authentication.challenge(request, flow, now, stale))
             return False
         return self._asked(transaction, claim)
 
@@ -77,6 +80,11 @@ class Proving:
         else:
             Waiting(self, transaction, claim).begin(said, algorithm)
         return False
+
+    def _known(self, claim: Credentials, secret: Secret, transaction: ServerTransaction) -> None:
+        """The source has said at last whom it knows."""
+        if self._judged(transaction, claim, secret):
+            self._enter(transaction)
 
     def _judged(self, transaction: ServerTransaction, claim: Credentials, secret: Secret) -> bool:
         request, flow, now = transaction.request, transaction.flow, self._hall.wire.now()
@@ -130,11 +138,10 @@ class Waiting:
         return checked(await said, algorithm)
 
     def _found(self, secret: Secret) -> None:
-        transaction = self._transaction
         if self._waits:
-            transaction.user = None
-            if self._proving._judged(transaction, self._claim, secret):
-                self._proving._enter(transaction)
+            self._transaction.user = None
+            enter = partial(self._proving._known, self._claim, secret)
+            self._proving._hall.wire.serve(self._transaction, enter)
 
     def _lost(self) -> None:
         if self._waits:

@@ -46,6 +46,9 @@ class Wire(Protocol):
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request by the way that it came."""
 
+    def serve(self, transaction: ServerTransaction, enter: Callable[[ServerTransaction], None]) -> None:
+        """Let `enter` deal with a request that had to wait: what it raises is answered, as if it had just come in."""
+
     def acknowledge(self, transaction: ServerTransaction, ack: Request) -> None:
         """The ACK for a 2xx came; it is the transaction's."""
 

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 from b2bua.config.authentication import read_authentication
-from b2bua.config.cautions import caution
+from b2bua.config.cautions import caution, open_registrar, same_realm
 from b2bua.config.groups import read_groups
 from b2bua.config.reading import Reading
 from b2bua.config.registrar import read_registrar
@@ -70,6 +70,10 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     if reading.mistakes:
         raise ConfigurationError(reading.mistakes)
     caution(reading, sockets.listeners, groups, rules, script is not None, registrar.zones if registrar else ())
+    if registrar is not None:
+        open_registrar(reading, zones.values(), registrar, sockets.listeners, rules)
+    if authentication is not None:
+        same_realm(reading, authentication, accounts)
     return Configuration(
         path=path,
         listeners=sockets.listeners,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from b2bua.call.registrar import Terms
 from b2bua.config.reading import Reading
 from b2bua.config.routes import ways_out
+from b2bua.policy.accounts import Account
+from b2bua.policy.authentication import Realm
 from b2bua.policy.groups import Group, Hop, hops
 from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
+from b2bua.policy.zones import Zone
 from b2bua.sip.listener import Listener
 
 _IN_DIALOGS = ("ACK", "BYE", "CANCEL", "PRACK", "UPDATE")
+_WHERE = frozenset({"method", "zone", "listener"})  # conditions that leave out nobody who comes by a listener
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
 
 
@@ -55,6 +60,36 @@ def caution(
             calls = rule.asks_for("INVITE") or not rule.asks_for("REGISTER")
             if text := media_caution(incoming, outgoing, AUTO in asked) if calls else "":
                 reading.warn(key, NOTHING, text)
+
+
+def open_registrar(
+    reading: Reading,
+    zones: Collection[Zone],
+    terms: Terms,
+    listeners: tuple[Listener, ...],
+    rules: tuple[Rule, ...],
+) -> None:
+    """Say of each zone from which phones register with us, and not with somebody inside, without a password."""
+    inwards = [rule for rule in rules if rule.asks_for("REGISTER") and isinstance(rule.answer, Go)]
+    whole = [rule for rule in inwards if all(each.key in _WHERE for each in rule.matches)]
+    for zone in zones:
+        if "REGISTER" in zone.authenticate or (terms.zones and zone.name not in terms.zones):
+            continue
+        here = [each for each in listeners if each.zone == zone.name]
+        if any(not any(rule.may_come_by(each) for rule in whole) for each in here):
+            message = (
+                f"in zone {zone.name} whoever says that he is alice is registered as alice and gets her calls: "
+                'give the zone authenticate = ["REGISTER"], or the registrar zones without it'
+            )
+            reading.warn("registrar", NOTHING, message)
+
+
+def same_realm(reading: Reading, realm: Realm, accounts: Iterable[Account]) -> None:
+    """Say which of our credentials could answer a challenge of our own, which a next hop can have from us."""
+    for number, account in enumerate(accounts, 1):
+        if account.realm == realm.name:
+            message = "is the realm of [authentication] too: its next hop could have us answer our own challenge"
+            reading.warn(f"credentials[{number}].realm", account.realm, message)
 
 
 def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], may: bool = False) -> str:

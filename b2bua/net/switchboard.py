@@ -166,16 +166,20 @@ class Switchboard:
             stamp = request.headers.get("Timestamp")
             self.respond(transaction, reply(request, 100, more={"Timestamp": stamp} if stamp else None))
         assert self.hall is not None, "the hall is there before the sockets"
-        try:
-            self.hall.request(transaction)
-        except Malformed as fault:
-            self._journal.fault(back, fault, request.method, True)
-            self._refuse(transaction, fault.status)
-        except Exception:  # noqa: BLE001 - our own fault must cost one request, never the process
-            self.log.failure("{method} could not be served", method=request.method)
-            self._refuse(transaction, 500)
+        self.serve(transaction, self.hall.request)
 
-    def _refuse(self, transaction: ServerTransaction, status: int) -> None:
+    def serve(self, transaction: ServerTransaction, enter: Callable[[ServerTransaction], None]) -> None:
+        """Let `enter` deal with a request: whatever is wrong with it, or with us, it has its answer."""
+        try:
+            enter(transaction)
+        except Malformed as fault:
+            self._journal.fault(transaction.flow, fault, transaction.method, True)
+            status = fault.status
+        except Exception:  # noqa: BLE001 - our own fault must cost one request, never the process
+            self.log.failure("{method} could not be served", method=transaction.method)
+            status = 500
+        else:
+            return
         if not transaction.answered:
             self.respond(transaction, reply(transaction.request, status, self.tokens.word()))
 
@@ -482,12 +486,7 @@ class Switchboard:
         """Let an address rest (S52), and the members of groups that it is of."""
         self.locating.failed(flow, response)
 
-    def run(
-        self,
-        asked: Coroutine[Any, Any, T],
-        done: Callable[[T], None],
-        failed: Callable[[], None],
-    ) -> None:
+    def run(self, asked: Coroutine[Any, Any, T], done: Callable[[T], None], failed: Callable[[], None]) -> None:
         """Let an operator's coroutine come to its end."""
 
         def broken(failure: Any) -> None:

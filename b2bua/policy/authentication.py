@@ -1,11 +1,12 @@
 """Who may come in: what is asked of a request, and whether its credentials prove it (RFC 3261 22, RFC 7616, RFC 8760).
 
-Whoever is unknown costs what a wrong password costs, and gets the same answer. Whether a nonce is old is only told to
-somebody who knows the password (RFC 7616 3.3).
+Whoever is unknown costs what a wrong password costs, and gets the same answer. Whether a nonce of ours is old is only
+told to somebody who knows the password (RFC 7616 3.3); of one that is not ours nobody's password is asked after.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import NamedTuple
@@ -52,13 +53,17 @@ class Verdict(NamedTuple):
 
 
 class Authentication:
-    """Asks for credentials in one realm and judges them. It has no clock: `now` is in seconds."""
+    """Asks for credentials in one realm and judges them. It has no clock: `now` is in seconds.
 
-    __slots__ = ("realm", "_nonces", "_nobody")
+    `domains`, in lower case, are where the realm's users are at home besides a domain of its own name.
+    """
 
-    def __init__(self, realm: Realm, nonces: Nonces) -> None:
+    __slots__ = ("realm", "_nonces", "_domains", "_nobody")
+
+    def __init__(self, realm: Realm, nonces: Nonces, domains: Collection[str] = ()) -> None:
         self.realm = realm
         self._nonces = nonces
+        self._domains = frozenset({realm.name.lower(), *domains})
         # Compared with where there is no such user, so that it takes as long; whether it fits does not count.
         self._nobody = {algorithm: "0" * length for algorithm, length in LENGTHS.items()}
 
@@ -89,6 +94,13 @@ class Authentication:
         ]
         return Verdict(status, why, {name: asked})
 
+    def foreign(self, flow: Flow, claim: Credentials) -> bool:
+        """Whether a claim is made with a nonce that we did not give who sends it: it proves nothing, whoever it is.
+
+        To be challenged as stale: a phone that knows the nonce of before our start has no wrong password.
+        """
+        return not self._nonces.ours(claim.nonce, self._bound(flow))
+
     def judge(self, request: Request, flow: Flow, claim: Credentials, secret: Secret, now: float) -> Verdict:
         """Whether a claim is proved. `secret` is the HA1 of its user, None where there is no such user."""
         algorithm = algorithm_of(claim.algorithm)
@@ -108,9 +120,25 @@ class Authentication:
         if fault := self._nonces.use(claim.nonce, claim.uses, now, self._bound(flow)):
             # The password is right: a new nonce is all it takes. Of a replay the operator should know.
             return self.challenge(request, flow, now, True, fault if fault == REPLAYED else "")
-        if self.realm.own and (shows := _stranger(request, claim.username)):
-            return Verdict(403, f"{shown(claim.username)} shows as {shown(shows)}")
+        if self.realm.own and (shows := self._stranger(request, claim.username)):
+            return Verdict(403, f"{shown(claim.username)} shows as {shows}")
         return Verdict()
+
+    def _stranger(self, request: Request, user: str) -> str:
+        """As whom a request shows, where that is not the user: a REGISTER by To, the others by From.
+
+        A phone may call as alice at its own address, or at its provider's name. Whoever registers is told apart from
+        the alice of another domain: what goes inside is believed there (RFC 3261 10.3, 3 and 4).
+        """
+        if request.method != "REGISTER":
+            uri = request.from_.uri
+            return "" if _is(uri, user) or uri.host.lower() == _NOBODY else shown(str(uri))
+        uri = request.to.uri
+        if not _is(uri, user):
+            return shown(str(uri))
+        if dialled(uri) == user and uri.host.lower() not in self._domains:
+            return f"{shown(str(uri))}, which is not of our domains"
+        return ""
 
     def strip(self, headers: Headers) -> None:
         """Take out the credentials for our realm: they are for us alone. What cannot be read does not cross either."""
@@ -158,14 +186,6 @@ def _check(found: Credentials, request: Request) -> None:
         meant, asked = dialled(parse_uri(found.uri)), dialled(request.uri)
         if meant and asked and meant != asked:
             raise Malformed("the credentials are for another Request-URI", "RFC 7616 3.4.6")
-
-
-def _stranger(request: Request, user: str) -> str:
-    """As whom a request shows, where that is not the user: a REGISTER by To, the others by From."""
-    shown_as = (request.to if request.method == "REGISTER" else request.from_).uri
-    if _is(shown_as, user) or (request.method != "REGISTER" and shown_as.host.lower() == _NOBODY):
-        return ""
-    return str(shown_as)
 
 
 def _is(uri: Uri, user: str) -> bool:

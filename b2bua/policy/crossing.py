@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from b2bua.sip.address import parse_address
+from b2bua.sip.digest import without
 from b2bua.sip.grammar import Params, format_params, is_token, parse_params, split_list
 from b2bua.sip.uri import Uri
 
@@ -167,6 +168,11 @@ def event(value: str, host: str) -> str:
     if not is_token(package.strip()) or params.keys() & {"call-id", "from-tag", "to-tag"}:
         return ""
     return package.strip() + format_params(params)
+
+
+def challenge(value: str, host: str) -> str:
+    """A challenge less its domain (RFC 7616 3.3): URIs of the far side, which mean nothing here and are not hashed."""
+    return without(value, "domain") if "domain" in value.lower() else value
 
 
 def subscription_state(value: str, host: str) -> str:

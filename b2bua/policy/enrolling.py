@@ -168,11 +168,14 @@ def granted(response: Response, contact: Uri, asked: int) -> int:
     """The seconds for which a 2xx keeps our Contact (RFC 3261 10.2.4); 0 where it says that it does not.
 
     Some registrars write what they see in place of what we said: then the one with our user counts, or the only one.
+    Where several are listed, of which none has our address or our user, ours is not there.
     """
     try:
         ours = [each for each in response.addresses("Contact") if each.uri.is_sip]
         same = [each for each in ours if (each.uri.host, each.uri.port) == (contact.host, contact.port)]
         mine = [each for each in same or ours if each.uri.user == contact.user] or (ours if len(ours) == 1 else [])
+        if ours and not same and not mine:
+            return 0
         text = mine[0].params.get("expires") if mine else None
     except Malformed:
         text = None

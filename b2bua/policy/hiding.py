@@ -31,6 +31,7 @@ CROSSINGS: dict[str, Crossing] = {
     "Max-Breadth": crossing.number,
     "Min-Expires": crossing.number,
     "Privacy": crossing.privacy,
+    "Proxy-Authenticate": crossing.challenge,
     "Proxy-Require": crossing.required,
     "Reason": crossing.reason,
     "Refer-Sub": crossing.refer_sub,
@@ -43,6 +44,7 @@ CROSSINGS: dict[str, Crossing] = {
     "Subscription-State": crossing.subscription_state,
     "Supported": crossing.option_tags,
     "Unsupported": crossing.option_tags,
+    "WWW-Authenticate": crossing.challenge,
     "Warning": crossing.warning,
 }
 # What names a dialog crosses only by whoever knows what it is called on the other side; Refer-To does it within a URI.

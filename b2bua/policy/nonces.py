@@ -52,15 +52,20 @@ class Nonces:
         mark = f"{_milliseconds(now):0{_TIME}x}{self._word()[: _MARK - _TIME]}"
         return mark + self._seal(mark, bound)
 
+    def ours(self, nonce: str, bound: str) -> bool:
+        """Whether a nonce is one that we gave, however long ago. It costs one hash, and no user's password."""
+        mark = nonce[:_MARK]
+        right = (mark + self._seal(mark, bound)).encode("utf-8", "surrogateescape")
+        return compare_digest(nonce.encode("utf-8", "surrogateescape"), right)
+
     def use(self, nonce: str, count: int, now: float, bound: str) -> str:
         """Why a nonce may not be used for the `count`th time; empty, and remembered, where it may.
 
         To be asked only once the password is proved: whoever does not know it leaves no trace.
         """
-        mark, at = nonce[:_MARK], _milliseconds(now)
-        right = (mark + self._seal(mark, bound)).encode("utf-8", "surrogateescape")
-        if not compare_digest(nonce.encode("utf-8", "surrogateescape"), right):
+        if not self.ours(nonce, bound):
             return UNKNOWN
+        mark, at = nonce[:_MARK], _milliseconds(now)
         given = int(mark[:_TIME], 16)
         if not given <= at <= given + self.life * 1000:  # from the future, where somebody has put the clock back
             return OLD

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from b2bua.sip.grammar import BLANKS, MAX_PARAMS, Malformed, quote
@@ -135,6 +136,18 @@ def parse_credentials(text: str) -> Credentials | None:
     )
 
 
+def without(text: str, name: str) -> str:
+    """A challenge or credentials less one parameter. The others are not unquoted: they are hashed as they stand.
+
+    Another scheme than Digest is left as it is.
+    """
+    start = _scheme(text)
+    if start is None:
+        return text
+    left = [f"{each[1]}={each[2]}" for each in _params(text, start) if each[1].lower() != name]
+    return f"{text[:start].rstrip(BLANKS)} {', '.join(left)}"
+
+
 def algorithm_of(text: str) -> str:
     """The name of an algorithm as the RFCs write it; an empty text for one that we do not know."""
     return _NAMES.get(text.lower(), "")
@@ -176,25 +189,37 @@ def _digest(algorithm: str, octets: bytes) -> str:
 
 def _parse(text: str) -> dict[str, str] | None:
     """The parameters after `Digest`, unquoted, by lower-case name."""
-    scheme = _SCHEME.match(text)
-    if scheme is None:
-        raise Malformed("no scheme of authentication", RULE)
-    if scheme[1].lower() != "digest":
+    start = _scheme(text)
+    if start is None:
         return None
     params: dict[str, str] = {}
-    at, more = scheme.end(), ","
-    while more:
-        found = _PARAM.match(text, at)
-        if found is None:
-            raise Malformed("not a list of name=value, or a quoted string that does not end", RULE)
-        name, value, more = found[1].lower(), found[2], found[3]
+    for found in _params(text, start):
+        name, value = found[1].lower(), found[2]
         if name in params:
             raise Malformed(f"{name[:20]} is given twice", RULE)
         if len(params) == MAX_PARAMS:
             raise Malformed(f"more than {MAX_PARAMS} parameters", RULE)
         params[name] = _unquoted(value) if value[0] == '"' else value
-        at = found.end()
     return params
+
+
+def _scheme(text: str) -> int | None:
+    """Where the parameters after `Digest` begin; None for another scheme."""
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        raise Malformed("no scheme of authentication", RULE)
+    return scheme.end() if scheme[1].lower() == "digest" else None
+
+
+def _params(text: str, at: int) -> Iterator[re.Match[str]]:
+    """Each parameter from `at` on: its name, its value as it stands, and the comma after it."""
+    more = ","
+    while more:
+        found = _PARAM.match(text, at)
+        if found is None:
+            raise Malformed("not a list of name=value, or a quoted string that does not end", RULE)
+        yield found
+        more, at = found[3], found.end()
 
 
 def _unquoted(text: str) -> str:

@@ -120,7 +120,7 @@ TABLE: tuple[Row, ...] = (
     Row("Priority-Verstat", "", False, TRUSTED, "what a network verified (3GPP)"),
     Row("Priv-Answer-Mode", "", False, TRUSTED, "makes a phone answer against its owner's wish (RFC 5373)"),
     Row("Privacy", "", False, KEEP, "what the caller wants hidden; it is honoured here too"),
-    Row("Proxy-Authenticate", "", False, KEEP, "the far side's challenge; names its realm"),
+    Row("Proxy-Authenticate", "", False, KEEP, "the far side's challenge less its domain; names its realm"),
     Row("Proxy-Authorization", "", False, KEEP, "credentials for the far side; names its realm and our address"),
     Row("Proxy-Require", "", True, INTERSECT, "only what is bridged; the rest is refused with 420"),
     Row("RAck", "", False, OURS, "each leg has its own reliable responses"),
@@ -175,7 +175,7 @@ TABLE: tuple[Row, ...] = (
     Row("User-to-User", "", True, KEEP, "what one end's program says to the other's (RFC 7433)"),
     Row("Via", "v", True, OURS, "shows the path; each leg has its own transactions"),
     Row("Warning", "", True, MASK, "the code crosses; agent and text are ours"),
-    Row("WWW-Authenticate", "", False, KEEP, "the far side's challenge; names its realm"),
+    Row("WWW-Authenticate", "", False, KEEP, "the far side's challenge less its domain; names its realm"),
 )
 
 BY_NAME: dict[str, Row] = {row.name: row for row in TABLE}
