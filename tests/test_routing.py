@@ -510,6 +510,8 @@ class TestAnswers(SynchronousTestCase):
         error = self.assertRaises(TypeError, Go, "sip:10.0.0.5", None)
         self.assertEqual(str(error), "send_from is None, not a listener, a zone's name or 'auto'")
         self.assertRaises(TypeError, Go, "sip:10.0.0.5", "")
+        error = self.assertRaises(TypeError, Go, "sip:10.0.0.5", options={"hunt": "parallel"})
+        self.assertIn("not Options", str(error))
 
     def test_nothing_smuggled(self) -> None:
         """A Uri made by hand is read again: no line end gets onto the wire."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.sdp import OwnedSdp, describes, own
+from b2bua.sip.sdp import OwnedSdp, describes, description, own
 
 OFFER = b"""\
 v=0
@@ -167,6 +167,21 @@ class TestOwnedSdp(SynchronousTestCase):
     def test_one_in_parts_is_the_same_one(self) -> None:
         """The same description alone or among other parts is no change."""
         self.assertEqual([self.sdp.own(OFFER)], self.sdp.own_all([OFFER]))
+
+    def test_description(self) -> None:
+        """The body itself, the first of its parts that is one, or none."""
+        parts = b"--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x\r\nContent-Type: Application/SDP\r\n\r\n"
+        parts += SMALL + b"\r\n--x--"
+        for content_type, body, wanted in (
+            ("application/sdp", SMALL, SMALL),
+            ("Application / SDP;charset=utf-8", SMALL, SMALL),
+            ("multipart/mixed;boundary=x", parts, SMALL),
+            ("multipart/mixed;boundary=x", b"--x\r\n\r\nhi\r\n--x--", b""),
+            ("text/plain", SMALL, b""),
+            ("application/sdp", b"", b""),
+        ):
+            self.assertEqual(description(body, content_type), wanted, content_type)
+        self.assertRaises(Malformed, description, b"nothing", "multipart/mixed;boundary=x")
 
     def test_describes(self) -> None:
         """RFC 3261 7.4.1: media types do not heed case, and may have blanks and parameters."""
