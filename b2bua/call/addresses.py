@@ -109,9 +109,8 @@ class Addresses:
 
     def _attempt_bound(self, binding: Binding) -> None:
         if binding.flow_alive:
-            way = binding.flow
-            flow = Flow(way.listener, way.host, way.port, way.connection, "", True)
-            self._sender.attempt(Attempt(self._uri, flow, f"{binding.aor} is registered by this way", binding))
+            why = f"{binding.aor} is registered by this way"
+            self._sender.attempt(Attempt(self._uri, binding.flow.back(), why, binding))
         elif binding.path:  # the connection was its proxy's, which takes another (RFC 3327 5.3)
             proxy = parse_address(binding.path[0]).uri
             self._wire.locate(self._secured(proxy), self._send_from, self._found_proxy, self._lost)

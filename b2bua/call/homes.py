@@ -8,7 +8,7 @@ not, but sends from elsewhere than it says, is reached where its last request ca
 from __future__ import annotations
 
 from b2bua.call.bindings import Binding, Bindings
-from b2bua.call.lookup import Lookup, registered_way
+from b2bua.call.lookup import Lookup
 from b2bua.dialog.leg import Leg
 from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Flow
@@ -49,7 +49,7 @@ def at_home(near: Leg, transaction: ServerTransaction, known: Lookup | None, now
     if natted(transaction.request, transaction.flow, near):
         near.home = last_heard
     if known is not None and (binding := known.binding_of(transaction)) is not None:
-        near.flow, near.home = registered_way(transaction.flow), Home(known.bindings, binding, now)
+        near.flow, near.home = transaction.flow.back(), Home(known.bindings, binding, now)
 
 
 def heard(leg: Leg, source: Flow, now: float) -> None:
@@ -58,7 +58,7 @@ def heard(leg: Leg, source: Flow, now: float) -> None:
         return
     leg.source = source
     if leg.flow is not None and leg.flow.fixed:
-        leg.flow = registered_way(source)
+        leg.flow = source.back()
         if isinstance(leg.home, Home):
             leg.home.since = now
 

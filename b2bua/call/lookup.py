@@ -93,11 +93,6 @@ def _allowed(request: Request, found: list[Binding]) -> list[Binding]:
     return [each for each in found if each.flow.listener.transport == "tls"] if request.uri.secure else found
 
 
-def registered_way(source: Flow) -> Flow:
-    """The one way to a phone: back to where its request came from."""
-    return Flow(source.listener, source.host, source.port, source.connection, "", True)
-
-
 def registered(hall: Hall, request: Request, source: Flow) -> tuple[list[Hop], int, str]:
     """`Lookup.targets`, also where there is no registrar; an alias leads whoever may know it to its phone."""
     if hall.inside is not None and (passage := hall.inside.called(request, source)) is not None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.call.bindings import Binding, Bindings
-from b2bua.call.lookup import Lookup, registered_way
+from b2bua.call.lookup import Lookup
 from b2bua.dialog.reply import reply
 from b2bua.policy.admission import LATER
 from b2bua.sip.grammar import Malformed, is_token
@@ -273,7 +273,7 @@ class Registrar(Lookup):
                 if not self.terms.foreign_contacts or self.hall.is_me(uri):
                     raise Refused(403, "A Contact at an address that is not yours")
                 direct = True
-        return registered_way(source), direct
+        return source.back(), direct
 
     # The answer
 

@@ -4,7 +4,7 @@ The switchboard shows it every message that a leg built, once, as the octets tha
 log's line, and `counts` for the manhole.
 
 Where a leak only counts or is told of, the message need not wait for the look: `look` does many at a time, and those of
-one leg in one, which costs a fifth of what it costs between two messages.
+one leg in one, which costs less than a look between two messages.
 """
 
 from __future__ import annotations

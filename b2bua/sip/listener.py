@@ -117,6 +117,10 @@ class Flow:
         self.tls_name = tls_name
         self.fixed = fixed
 
+    def back(self) -> Flow:
+        """The one way to who sent something by this one: a phone that is registered has no other (S53)."""
+        return Flow(self.listener, self.host, self.port, self.connection, "", True)
+
     def unconnected(self) -> Flow:
         """The same two ends, without a connection between them."""
         return Flow(self.listener, self.host, self.port, None, self.tls_name, self.fixed)
