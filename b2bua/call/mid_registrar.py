@@ -18,7 +18,7 @@ from b2bua.call.bindings import Binding, Bindings
 from b2bua.call.credentials import brought
 from b2bua.call.hunt import Outcome
 from b2bua.call.inward import NOT_ACROSS, Inward, Wish
-from b2bua.call.passages import SECRET, Passage, Passages, key_of
+from b2bua.call.passages import SECRET, Passage, Passages, contact, key_of
 from b2bua.call.registrar import OPTIONS, Plan, Refused, Registrar, Terms
 from b2bua.call.removal import Removal
 from b2bua.dialog.leg import Leg
@@ -183,12 +183,10 @@ class MidRegistrar(Registrar):
         """The inside has agreed: the phone is registered, as far as it lasts."""
         response, wish, hall = outcome.response, inward.wish, self.hall
         assert response is not None and outcome.far is not None, "it is an answer"
-        request, connection = wish.transaction.request, wish.transaction.flow.connection
+        request = wish.transaction.request
         # First what the inside has now: if anything here comes to nothing, `over` takes that away again.
         lasts = self._noted(wish, response, outcome.far, inward.hop)
         try:
-            if connection is not None and not connection.alive and any(plan.seconds for plan in wish.plans):
-                raise Refused(500, "The connection is gone by which it came")
             plans = self._plans(request, wish.aor, wish.asked)
             told = [(plan, lasts[key]) for plan in plans if (key := key_of(plan.asked)) in lasts]  # "*" may be more now
             plans = [plan._replace(seconds=min(plan.seconds, seconds)) for plan, seconds in told]
@@ -212,7 +210,7 @@ class MidRegistrar(Registrar):
             key, words = key_of(plan.asked), self.passages.words(wish.aor, plan.asked)
             lasts = granted.get(words.alias, granted.get("", asked))
             found[key] = max(lasts, 1)
-            known = self.passages.of(wish.aor, plan.asked)
+            known = self.passages.of_key(wish.aor, key)
             if known is not None and known.cseq > far.local_cseq:
                 continue  # the answer to a later REGISTER came before this one
             if not plan.seconds:
@@ -223,13 +221,8 @@ class MidRegistrar(Registrar):
             passage = Passage(wish.aor, key, words.alias, words.call_id)
             passage.zone, passage.hop, passage.send_from = far.listener.zone, hop, far.listener.name
             passage.local, passage.remote, passage.uri = far.local, far.remote, str(far.remote_target)
-            passage.until, passage.fresh, passage.cseq = (
-                now + lasts,
-                now + min(self.terms.throttle, spare),
-                far.local_cseq,
-            )
-            passage.service_route = routes
-            passage.credentials = credentials
+            passage.until, passage.fresh = now + lasts, now + min(self.terms.throttle, spare)
+            passage.cseq, passage.service_route, passage.credentials = far.local_cseq, routes, credentials
             self.passages.enter(passage)
         return found
 
@@ -307,11 +300,6 @@ class MidRegistrar(Registrar):
     def _clear(self) -> None:
         for passage in self.passages.take_orphans():
             self._take_away(passage.aor, passage.key)
-
-
-def contact(listener: Listener, alias: str, seconds: int, q: int) -> str:
-    """An alias as the inside gets it."""
-    return f"{listener.contact(alias)};expires={seconds}{'' if q == 1000 else f';q={q / 1000:g}'}"
 
 
 def _service_route(listener: Listener) -> str:

@@ -10,7 +10,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from b2bua.sip.address import parse_address
+from b2bua.sip.listener import Listener
 from b2bua.sip.message import Headers
+from b2bua.sip.registration import preference
 from b2bua.store import Store
 
 KIND = "passage"  # of the rows in the store
@@ -170,6 +172,11 @@ class Passages:
         """Those that nobody has renewed meanwhile; only once."""
         found, self.orphans = self.orphans, []
         return [each for each in found if self.of_key(each.aor, each.key) is each]
+
+
+def contact(listener: Listener, alias: str, seconds: int, q: int = 1000) -> str:
+    """An alias as the inside gets it."""
+    return f"{listener.contact(alias)};expires={seconds}{preference(q)}"
 
 
 def key_of(told: Told) -> str:

@@ -19,7 +19,7 @@ from b2bua.policy.admission import LATER
 from b2bua.sip.grammar import Malformed, is_token
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request
-from b2bua.sip.registration import Asked, behind_nat, contacts
+from b2bua.sip.registration import Asked, behind_nat, contacts, preference
 from b2bua.transaction.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -295,8 +295,8 @@ class Registrar(Lookup):
         return headers
 
     def _written(self, request: Request, binding: Binding, now: float, named: bool) -> str:
-        q = "" if binding.q == 1000 else f";q={binding.q / 1000:g}"
-        text = f"<{binding.contact}>;expires={max(0, round(binding.expires - now))}{q}{binding.features}"
+        seconds = max(0, round(binding.expires - now))
+        text = f"<{binding.contact}>;expires={seconds}{preference(binding.q)}{binding.features}"
         if binding.instance:
             text += f";+sip.instance={binding.instance}"
             if binding.reg_id:

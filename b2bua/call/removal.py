@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from b2bua.call.addresses import Addresses, Attempt, Hop
-from b2bua.call.passages import Passage
+from b2bua.call.passages import Passage, contact
 from b2bua.dialog.leg import HOPS
 from b2bua.sip.message import Request, Response
 from b2bua.sip.uri import parse_uri
@@ -46,7 +46,7 @@ class Removal:
         leg = hall.leg_to(self._request, attempt.uri, listener)
         leg.call_id, leg.local_cseq = passage.call_id, self._registrar.next_cseq() - 1
         leg.local, leg.remote = passage.local, passage.remote
-        headers = {"Contact": [f"{listener.contact(passage.alias)};expires=0"], **passage.credentials}
+        headers = {"Contact": [contact(listener, passage.alias, 0)], **passage.credentials}
         hall.bare.send(leg.request("REGISTER", HOPS, headers), attempt.flow, self)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:

@@ -115,6 +115,11 @@ def _thousandths(params: Params) -> int:
     return round(float(text) * 1000)
 
 
+def preference(q: int) -> str:
+    """A Contact's q of so many thousandths, as a parameter; empty for 1, which is meant where none is said."""
+    return "" if q == 1000 else f";q={q / 1000:g}"
+
+
 def _features(address: Address) -> str:
     text = "".join(
         f";{name}" if value is None else f";{name}={value}"
