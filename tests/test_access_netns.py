@@ -91,6 +91,13 @@ class TestAccess(OnMachines):
         self.assertEqual(answer.status, 200, f"{self.bridge.output}\n{self.kamailio.output}")
         return answer
 
+    async def both(self, transport: str, port: int) -> tuple[Registration, Registration]:
+        """Alice, on UDP, and bob, registered."""
+        alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", transport, port)
+        await self.register(alice)
+        await self.register(bob)
+        return alice, bob
+
     @property
     def saved(self) -> list[str]:
         """What the registrar wrote of each REGISTER that it took."""
@@ -137,9 +144,7 @@ class TestAccess(OnMachines):
     async def test_dead_flow(self) -> None:
         """The connection of a phone closes: the registrar is told, and calls to it find nobody."""
         await self.networks()
-        alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", "tcp", 5060)
-        await self.register(alice)
-        await self.register(bob)
+        alice, bob = await self.both("tcp", 5060)
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
         connection = bob.dialog.flow.connection
         assert connection is not None
@@ -151,18 +156,14 @@ class TestAccess(OnMachines):
         # It is back, and its call is where it is.
         bob.dialog.flow.connection = None
         await self.register(bob)
-        sent = near.reinvite("sendonly")
-        await self.until(lambda: bool(sent.status), "the answer to the re-INVITE")
-        self.assertEqual(sent.status, 200)
+        self.assertEqual((await self.answered(near.reinvite("sendonly"))).status, 200)
         await self.hang_up(near, far)
         await self.stop()
 
     async def test_mapping_change(self) -> None:
         """The NAT forgets, and the phones have another address: a STUN request tells, and a REGISTER puts it right."""
         await self.networks()
-        alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", "udp", 5070)
-        await self.register(alice)
-        await self.register(bob)
+        alice, bob = await self.both("udp", 5070)
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
         before = await self.seen(alice.phone)
         self.router.ip(f"address add {ROUTER_LATER}/24 dev wan")
@@ -173,9 +174,7 @@ class TestAccess(OnMachines):
         self.assertEqual((before, after), (ROUTER, ROUTER_LATER))
         await self.register(bob)
         await self.register(alice)
-        sent = near.reinvite("sendonly")
-        await self.until(lambda: bool(sent.status), "the answer to the re-INVITE")
-        self.assertEqual(sent.status, 200)
+        self.assertEqual((await self.answered(near.reinvite("sendonly"))).status, 200)
         await self.hang_up(far, near)
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())
         await self.hang_up(far, near)
@@ -186,9 +185,7 @@ class TestAccess(OnMachines):
         await self.networks(nat_ping=1)
         for name in ("", "_stream"):
             self.router.run("sh", "-c", f"echo 3 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout{name}")
-        alice, bob = self.line("alice", "secret", "udp", 5060), self.line("bob", "geheim", "udp", 5070)
-        await self.register(alice)
-        await self.register(bob)
+        alice, bob = await self.both("udp", 5070)
         pinged = [line.phone.bytes_in for line in (alice, bob)]
         await self.until(lambda: all(b"".join(each).count(b"OPTIONS sip:") > 6 for each in pinged), "pings")
         near, far = await self.call(alice.phone, bob.phone, "sip:bob@example.com", self.proxy())

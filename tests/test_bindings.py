@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -62,12 +63,12 @@ class TestBindings(SynchronousTestCase):
 
     def bind(
         self, contact: str, q: int = 1000, flow: Flow | None = None, expires: float = 100.0, instance: str = "",
-        reg_id: int = 0, heard: float = 0.0, aor: str = "alice@example.com",
+        reg_id: int = 0, heard: float = 0.0, aor: str = "alice@example.com", user: str = "",
     ) -> Binding:  # fmt: skip
         """A binding more."""
         binding = Binding(aor, contact, flow or Flow(UDP, "192.0.2.20", 5060))
         binding.q, binding.expires, binding.instance, binding.reg_id = q, expires, instance, reg_id
-        binding.heard = heard
+        binding.heard, binding.user = heard, user
         self.bindings.add(binding)
         return binding
 
@@ -150,6 +151,36 @@ class TestBindings(SynchronousTestCase):
         self.bindings.remove(other, "again")
         self.assertEqual(len(self.told), 1)
 
+    def test_a_user(self) -> None:
+        """How many somebody has who proved who he is: also after a restart, and until another one has proved it."""
+
+        def counts(bindings: Bindings) -> list[int]:
+            return [len(bindings.by_user(user)) for user in ("alice", "bob", "")]
+
+        first, second = self.bind("sip:a@h", user="alice"), self.bind("sip:b@h", user="alice", aor="b@example.com")
+        nobody = self.bind("sip:c@h")
+        self.assertEqual(counts(self.bindings), [2, 0, 0])
+        self.bindings.refresh(first, first.contact, first.flow, user="bob")
+        self.bindings.refresh(second, second.contact, second.flow)
+        self.assertEqual((counts(self.bindings), first.user, second.user), ([1, 1, 0], "bob", "alice"))
+        self.bindings.refresh(nobody, nobody.contact, nobody.flow, user="bob")
+        again = Bindings(self.rows)
+        again.load([UDP], 0.0)
+        self.assertEqual([counts(each) for each in (self.bindings, again)], [[1, 2, 0]] * 2)
+        self.bindings.refresh(nobody, nobody.contact, nobody.flow, user="")
+        self.bindings.remove(first, "unregistered")
+        self.bindings.expire(101.0)
+        self.assertEqual(self.bindings._by_user, {})
+
+    def test_rows_without_a_user(self) -> None:
+        """What was written before there were any is nobody's."""
+        self.bind("sip:a@h", user="alice")
+        ((key, value),) = self.rows.rows.items()
+        self.rows.rows[key] = msgspec.msgpack.encode(msgspec.msgpack.decode(value)[:-1])
+        again = Bindings(self.rows)
+        self.assertEqual(again.load([UDP], 0.0), 1)
+        self.assertEqual([each.user for each in again], [""])
+
     def test_what_cannot_be_kept(self) -> None:
         """All or nothing: a binding that the store could not have is not there either."""
         self.assertRaises(UnicodeEncodeError, self.bind, "sip:\udcfc@h")
@@ -159,7 +190,7 @@ class TestBindings(SynchronousTestCase):
         """What the store has is there again: over UDP at once, over a stream when the phone has connected again."""
         full = self.bind("sip:a@h", 700, instance='"<urn:x>"', reg_id=1, heard=3.0)
         full.path, full.gruu, full.features, full.user_agent = ("<sip:p;lr>",), 7, ";audio", "Phone/1"
-        full.call_id, full.cseq, full.since = "x@y", 4, 2.0
+        full.call_id, full.cseq, full.since, full.user = "x@y", 4, 2.0, "alice"
         self.bindings.refresh(full, "sip:other@h", full.flow)
         self.bind("sip:b@h", flow=Flow(TLS, "192.0.2.20", 40000, Wire()))
         self.bind("sip:c@h", expires=5.0)

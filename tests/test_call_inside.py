@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from unittest.mock import patch
 
 import msgspec
@@ -12,6 +13,7 @@ from b2bua.call.passages import KIND, Passage
 from b2bua.ops.explain import Explanation, Question, explain
 from b2bua.ops.phone import Dialog, Sent
 from b2bua.sip.message import Headers, Request, Response
+from tests import credentials
 from tests.registering import Registration, granted
 from tests.test_bindings import Rows
 from tests.world import TWO_SIDES, Party, World
@@ -99,9 +101,9 @@ class Access(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = self.made(1000.0)
 
-    def made(self, begin: float) -> World:
+    def made(self, begin: float, files: Mapping[str, str] | None = None) -> World:
         """A world, with phones."""
-        world = World(self.configuration, begin=begin, store=self.store)
+        world = World(self.configuration, files, begin=begin, store=self.store)
         self.one, self.two = (Inside(world.phone(name, f"10.0.0.2{at}")) for at, name in ((1, "one"), (2, "two")))
         self.line = Registration(world.alice, world.alice.by_proxy(), password="secret")
         return world
@@ -331,6 +333,21 @@ class TestRegister(Access):
             self.world.settle()
         self.assertEqual((self.answer(first).status, self.answer(second).status), (200, 403))
         self.assertEqual(list(self.one.contacts), [f"sip:{self.passages[0].alias}@10.0.0.1:5060;transport=udp"])
+        self.gone()
+
+    def test_room_of_one_user(self) -> None:
+        """What one password is good for: refused before the inside hears of it; all of it counts, of any address."""
+        asking = ACCESS.replace('name = "public"\n', 'name = "public"\nauthenticate = ["REGISTER"]\n', 1)
+        asking += '[authentication]\nrealm = "r"\nusers = "users"\nalgorithms = ["MD5"]\nidentities = "any"\n'
+        self.configuration = asking.replace("throttle = 600", "throttle = 600\nmax_per_user = 1")
+        self.world = self.made(1000.0, {"users": credentials.line("alice", "secret", "r", "MD5")})
+        self.line.challenged(self.register())
+        self.assertEqual(self.answer(self.register()).status, 200)
+        self.line.headers = {"To": ["<sip:pbx100@example.com>"]}
+        self.assertEqual(self.answer(self.register()).status, 403)
+        self.assertEqual((len(self.one.requests), len(self.passages)), (1, 1))
+        self.world.wait(62)
+        self.assertEqual(self.answer(self.register()).status, 200)
         self.gone()
 
     def test_fault_of_ours(self) -> None:

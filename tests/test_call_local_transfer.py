@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.call import Phase
+from b2bua.call.hall import Hall
 from b2bua.call.local_transfer import AGAIN
 from b2bua.ops.phone import direction_of
 from b2bua.sip.message import Request
@@ -142,6 +146,22 @@ class Blind(Local):
         self.told("100 Trying active")
         self.world.wait(33)
         self.told("408 Request Timeout terminated")
+        self.assertEqual(self.calls(), 1)
+
+    def test_a_fault_of_ours(self) -> None:
+        """Policy took its time, and then we fail: whoever refers is told 500, and the call is as it was."""
+        waiting: Deferred[None] = Deferred()
+
+        async def later() -> None:
+            await waiting
+
+        self.patch(self.world.hall, "_script", lambda *asked: later())
+        refer(self.to_b, "sip:carol@a")
+        self.told("100 Trying active")
+        with patch.object(Hall, "_go", side_effect=LookupError("ours")):
+            waiting.callback(None)
+            self.told("500 Server Internal Error terminated")
+        self.assertEqual(self.world.journal.lines[-1], "crashed: ours")
         self.assertEqual(self.calls(), 1)
 
     def test_it_rings_too_long(self) -> None:

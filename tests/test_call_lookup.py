@@ -426,27 +426,26 @@ class TestMeanwhile(Phones):
         self.assertEqual(talk.times("200 INVITE"), 1)
         self.end(talk, phone)
 
+    def moves(self, params: str, later: str, bound: int, uri: str = "") -> None:
+        """The phone registers anew while it rings, as so many bindings; then the first connection fails."""
+        old = self.again(params, uri)
+        talk = self.call()
+        self.asked(old)
+        new = self.again(later, uri)
+        self.assertEqual((len(self.bound()), new.open), (bound, []))
+        old.drop()
+        self.world.settle()
+        self.answers(talk, new)
+
     def test_another_connection(self) -> None:
         """RFC 5626 5.3: the phone registered anew, then its old flow failed: the new one is tried."""
         for params, uri in ((self.LINE + "1", ""), ("", "sip:alice@10.1.1.1")):
             self.setUp()
-            old = self.again(params, uri)
-            talk = self.call()
-            self.asked(old)
-            new = self.again(params, uri)
-            self.assertEqual((len(self.bound()), new.open), (1, []))
-            old.drop()
-            self.world.settle()
-            self.answers(talk, new)
+            self.moves(params, params, 1, uri)
 
     def test_another_flow(self) -> None:
         """The same where it is another flow, of which nobody knew as the call began."""
-        old = self.again(self.LINE + "1")
-        talk = self.call()
-        new = self.again(self.LINE + "2")
-        old.drop()
-        self.world.settle()
-        self.answers(talk, new)
+        self.moves(self.LINE + "1", self.LINE + "2", 2)
 
     def test_each_flow_once(self) -> None:
         """What has failed is not tried again; then it is 480."""

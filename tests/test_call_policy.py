@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.call import Phase
+from b2bua.call.hall import Hall
+from b2bua.policy.routing import Reject
 from tests.world import TWO_SIDES, World
 
 URI = "sip:bob@biloxi.example"
@@ -81,6 +86,42 @@ class Scripts(SynchronousTestCase):
         world.settle()
         self.assertEqual(talk.times("500 INVITE"), 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        world.quiet()
+
+    def test_a_fault_of_ours_once_a_coroutine_has_answered(self) -> None:
+        """500 for whoever waits, whatever he asked, and one line; what is refused meanwhile is not answered again."""
+        world = asking("async def route(request, listeners):\n    box.append(Deferred())\n    return await box[-1]\n")
+        talk, taken_back = world.alice.invite(URI), world.alice.invite(URI)
+        sent = world.alice.ask("MESSAGE", URI)
+        subscribed = world.alice.subscribe(URI, "message-summary", 60)
+        world.settle()
+        taken_back.cancel()
+        world.settle()
+        with patch.object(Hall, "_go", side_effect=LookupError("ours")):
+            for waiting in box(world):
+                waiting.callback(None)  # type: ignore[attr-defined]
+            world.settle()
+        self.assertEqual((talk.times("500 INVITE"), sent.status, subscribed.times("500 SUBSCRIBE")), (1, 500, 1))
+        self.assertEqual((taken_back.times("487 INVITE"), taken_back.times("500 INVITE")), (1, 0))
+        self.assertEqual(world.journal.lines, ["ended: cancelled", *["crashed: ours"] * 3])
+        self.assertEqual((world.bob.bytes_in, world.hall.book.subscriptions), ([], {}))
+        world.quiet()
+
+    def test_a_fault_of_ours_with_the_answer_on_its_way(self) -> None:
+        """Who has an answer gets no other."""
+        world = asking("async def route(request, listeners):\n    box.append(Deferred())\n    return await box[-1]\n")
+        sent = world.alice.ask("MESSAGE", URI)
+        world.settle()
+        refuse = Hall._refuse_new
+
+        def refuse_and_fall(hall: Hall, *arguments: Any) -> None:
+            refuse(hall, *arguments)
+            raise LookupError("ours")
+
+        with patch.object(Hall, "_refuse_new", refuse_and_fall):
+            box(world)[0].callback(Reject(403))  # type: ignore[attr-defined]
+            world.settle()
+        self.assertEqual((sent.status, world.journal.lines[-1]), (403, "crashed: ours"))
         world.quiet()
 
     def test_cancelled_while_a_coroutine_thinks(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Response
 from b2bua.sip.uri import parse_uri
 from b2bua.transaction.transaction import ServerTransaction
+from tests.credentials import line
+from tests.registering import Registration
 from tests.test_bindings import Rows
 from tests.world import TWO_SIDES, Party, World
 
@@ -30,9 +33,10 @@ class Registered(SynchronousTestCase):
     """A world with a registrar on its public side."""
 
     configuration = HOME
+    files: Mapping[str, str] = {}
 
     def setUp(self) -> None:
-        self.world = World(self.configuration, begin=1000.0)
+        self.world = World(self.configuration, self.files, begin=1000.0)
         self.alice = self.world.alice
         self.number = 0
         self.flows: dict[Party, Flow] = {}  # a phone's own connections
@@ -287,6 +291,77 @@ class TestLimits(Registered):
         self.assertEqual(statuses, {200, 403})
         self.assertEqual(len(self.bound()), 3)
         self.assertEqual(self.ask(PHONE).status, 200)
+        self.forget()
+
+
+    def test_nobody_proved(self) -> None:
+        """Where no password is asked for there is no user to count by."""
+        self.configuration = HOME + "max_per_user = 1\n"
+        self.setUp()
+        statuses = [self.ask(PHONE, user=user, call_id=user).status for user in ("alice", "bob", "carol")]
+        self.assertEqual(statuses, [200] * 3)
+        self.forget()
+
+
+class TestOneUser(Registered):
+    """Nobody fills the memory with one password, whatever addresses of record it is good for."""
+
+    configuration = (
+        HOME.replace('name = "public"\n', 'name = "public"\nauthenticate = ["REGISTER"]\n', 1)
+        + 'max_per_user = 3\n[authentication]\nrealm = "example.com"\nusers = "users"\nalgorithms = ["MD5"]\n'
+        + 'identities = "any"\n'
+    )
+    files = {"users": line("alice", "secret", "example.com", "MD5") + line("carol", "secret", "example.com", "MD5")}
+
+    def setUp(self) -> None:
+        super().setUp()
+        carol = self.world.phone("carol", "192.0.2.20", port=5070)
+        self.mine, self.hers = (Registration(each, each.by_proxy(), password="secret") for each in (self.alice, carol))
+
+    def register(self, user: str, seconds: int = 3600, line: Registration | None = None, contact: str = PHONE) -> int:
+        """Register somebody's address of record with alice's password, or another's; what it comes to."""
+        line = line or self.mine
+        for _ in range(2):
+            sent = line.register(seconds, contact, {"To": [f"<sip:{user}@example.com>"]})
+            self.world.settle()
+            if not line.challenged(sent):
+                break
+        self.last = sent
+        return sent.status
+
+    def test_many_addresses(self) -> None:
+        """The fourth binding is 403; those that are there are refreshed; whoever else has a password has room."""
+        self.assertEqual([self.register(f"pbx{number}") for number in range(4)], [200, 200, 200, 403])
+        reason = "Too many Contacts with one password: 3 may be registered (max_per_user)"
+        self.assertEqual(self.answer(self.last).reason, reason)
+        self.assertEqual([each for each in self.world.journal.lines if reason in each], [
+            f"refused REGISTER with 403: {reason}"
+        ])  # fmt: skip
+        self.assertEqual(self.register("pbx0"), 200)
+        self.assertEqual(self.register("pbx3", line=self.hers), 200)
+        self.assertEqual(self.register("pbx0", contact=OTHER), 403)
+        self.forget()
+
+    def test_room_again(self) -> None:
+        """One may come for one that goes, in the same REGISTER too, or once its time is over."""
+        for user in ("pbx0", "pbx1", "pbx2"):
+            self.assertEqual(self.register(user, 600), 200)
+        self.assertEqual(self.register("pbx0", contact=f"{PHONE};expires=0, {OTHER}"), 200)
+        self.assertEqual(self.register("pbx3"), 403)
+        self.assertEqual(self.register("pbx1", 0), 200)
+        self.assertEqual((self.register("pbx3"), self.register("pbx4")), (200, 403))
+        self.world.wait(602)
+        self.assertEqual((self.register("pbx4"), self.register("pbx5")), (200, 403))
+        self.forget()
+
+    def test_taken_over(self) -> None:
+        """A binding is whose password it was registered with last; that one needs room for it too."""
+        for user in ("pbx0", "pbx1", "pbx2"):
+            self.assertEqual(self.register(user), 200)
+        self.assertEqual(self.register("pbx0", line=self.hers), 200)
+        self.assertEqual([each.user for each in self.bound("pbx0@example.com")], ["carol"])
+        self.assertEqual((self.register("pbx3"), self.register("pbx0")), (200, 403))
+        self.assertEqual(self.register("pbx0", 0), 200)
         self.forget()
 
 

@@ -36,12 +36,12 @@ class TestRegistrar(ConfigCase):
         self.assertEqual((configuration.registrar, configuration.store), (Terms(), "memory:"))
         keys = (
             'domains = ["example.com", "2001:db8::1"]\nzones = ["public"]\nmin_expires = 30\ndefault_expires = 40\n'
-            "max_expires = 50\nmax_bindings = 3\nmax_users = 4\nforeign_contacts = true\n"
+            "max_expires = 50\nmax_bindings = 3\nmax_users = 4\nmax_per_user = 5\nforeign_contacts = true\n"
         )
         configuration = self.load(BASE + REGISTRAR + keys + LOOKUP)
         self.assertEqual(
             configuration.registrar,
-            Terms(("example.com", "2001:db8::1"), frozenset({"public"}), 30, 40, 50, 3, 4, True),
+            Terms(("example.com", "2001:db8::1"), frozenset({"public"}), 30, 40, 50, 3, 4, 5, True),
         )
 
     def test_store(self) -> None:
@@ -72,6 +72,7 @@ class TestRegistrar(ConfigCase):
             ),
             ("max_bindings = 0", "max_bindings = 0: must be a whole number, from 1 to 1000"),
             ("max_users = -1", "max_users = -1: must be a whole number, from 1 to 10,000,000"),
+            ("max_per_user = 0", "max_per_user = 0: must be a whole number, from 1 to 10,000,000"),
             ("min_expires = 0.5", "min_expires = 0.5: must be whole seconds, from 1 to a year"),
         ):
             self.assertEqual(self.wrong(keys), [mistake])

@@ -188,6 +188,15 @@ class TestDeadFlow(Registered):
         self.assertIn("its connection is gone", "".join(self.world.journal.lines))
         self.forget()
 
+    def answers(self, talk: Dialog, line: Registration) -> None:
+        """A phone takes the call, and it is hung up; nothing is left."""
+        party(line).says(200)
+        self.world.settle()
+        self.assertTrue(talk.up)
+        talk.bye()
+        party(line).says(200)
+        self.forget()
+
     def test_the_hunt_goes_on(self) -> None:
         """RFC 5626 11.5: who waits on it fails at once with 430; the next phone rings, the other's answer counts."""
         one, two = self.line("192.0.2.31", "tcp"), self.line("192.0.2.32", "tls")
@@ -200,12 +209,7 @@ class TestDeadFlow(Registered):
         party(first).drop()
         self.world.settle()
         self.assertLess(self.world.clock.seconds() - before, 1.0)
-        party(other).says(200)
-        self.world.settle()
-        self.assertTrue(talk.up)
-        talk.bye()
-        party(other).says(200)
-        self.forget()
+        self.answers(talk, other)
 
     def test_nobody_else(self) -> None:
         """Then 430 is the answer, for calls and for what makes none."""
@@ -241,12 +245,7 @@ class TestDeadFlow(Registered):
         self.assertEqual((len(party(one).dialogs), len(party(two).dialogs)), (0, 1))
         party(two).drop()
         self.world.settle()
-        party(one).says(200)
-        self.world.settle()
-        self.assertTrue(talk.up)
-        talk.bye()
-        party(one).says(200)
-        self.forget()
+        self.answers(talk, one)
 
     def test_icmp(self) -> None:
         """A phone on UDP whose port is closed: 430 too."""

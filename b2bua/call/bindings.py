@@ -40,12 +40,12 @@ class Binding:
     `since` and `heard` are seconds on the clock of `Wire.now`, `q` is in thousandths. `path` are the Path values
     (RFC 3327), `instance` the value of `+sip.instance` with its quotes, `reg_id` 0 where there is none (RFC 5626),
     `gruu` what its temporary GRUUs say of it, 0 for none (RFC 5627). `direct`: it is reached at its Contact and not at
-    the REGISTER's source.
+    the REGISTER's source. `user` is whose password the last REGISTER proved, empty where none was asked for.
     """
 
     __slots__ = (
         "aor", "contact", "q", "expires", "call_id", "cseq", "flow", "path", "instance", "reg_id", "gruu",
-        "features", "user_agent", "since", "heard", "direct", "due",
+        "features", "user_agent", "since", "heard", "direct", "user", "due",
     )  # fmt: skip
 
     def __init__(self, aor: str, contact: str, flow: Flow) -> None:
@@ -65,6 +65,7 @@ class Binding:
         self.since = 0.0  # of its first REGISTER
         self.heard = 0.0  # of its last
         self.direct = False
+        self.user = ""
         self.due = -1  # the second at which it is looked at again: whether it has expired
 
     @property
@@ -123,6 +124,7 @@ class _Row(NamedTuple):
     since: float
     heard: float
     direct: bool
+    user: str = ""  # rows of before have none
 
 
 _OWN = _Row._fields[_Row._fields.index("q") :]
@@ -134,7 +136,7 @@ Gone = Callable[[Binding, str], None]
 
 
 class Bindings:
-    """Every binding, by address of record, by GRUU, by connection. Written through a store.
+    """Every binding, by address of record, GRUU, connection and user. Written through a store.
 
     `gone` are told of each binding that is no more, and why: "expired", "unregistered", "its connection is gone".
     """
@@ -144,6 +146,7 @@ class Bindings:
         self._by_aor: dict[str, list[Binding]] = {}
         self._by_connection: dict[Connection, _Ordered] = {}
         self._by_gruu: dict[int, _Ordered] = {}
+        self._by_user: dict[str, _Ordered] = {}
         self._due: dict[int, _Ordered] = {}  # by the second at which to look whether they have expired
         self._seconds: list[int] = []  # these, as a heap
         self._count = 0
@@ -214,6 +217,10 @@ class Bindings:
         """The bindings whose temporary GRUUs have this number in them."""
         return list(self._by_gruu.get(number, _NOBODY))
 
+    def by_user(self, user: str) -> Collection[Binding]:
+        """The bindings that were registered with a user's password, of whatever address of record."""
+        return self._by_user.get(user, _NOBODY)
+
     # Changing
 
     def add(self, binding: Binding) -> None:
@@ -221,13 +228,20 @@ class Bindings:
         self._save(binding)  # first: what cannot be kept is not entered
         self._enter(binding)
 
-    def refresh(self, binding: Binding, contact: str, flow: Flow, gruu: int | None = None) -> None:
+    def refresh(
+        self, binding: Binding, contact: str, flow: Flow, gruu: int | None = None, user: str | None = None
+    ) -> None:
         """A binding's fields were written anew, but for these and its instance, which stays."""
         if gruu is not None and gruu != binding.gruu:
             _leave(self._by_gruu, binding.gruu, binding)
             binding.gruu = gruu
             if gruu:
                 _join(self._by_gruu, gruu, binding)
+        if user is not None and user != binding.user:
+            _leave(self._by_user, binding.user, binding)
+            binding.user = user
+            if user:
+                _join(self._by_user, user, binding)
         if contact != binding.contact:
             if not binding.reg_id:
                 self.store.drop(KIND, f"{binding.aor} {binding.key}")  # the same by RFC 3261 19.1.4, spelled otherwise
@@ -253,6 +267,7 @@ class Bindings:
         self._count -= 1
         self._unwatch(binding)
         _leave(self._by_gruu, binding.gruu, binding)
+        _leave(self._by_user, binding.user, binding)
         self._leave_connection(binding)
         self.store.drop(KIND, f"{binding.aor} {binding.key}")
         for told in self.gone:
@@ -316,6 +331,8 @@ class Bindings:
         self._count += 1
         if binding.gruu:
             _join(self._by_gruu, binding.gruu, binding)
+        if binding.user:
+            _join(self._by_user, binding.user, binding)
         self._join_connection(binding)
         self._watch(binding)
 

@@ -239,7 +239,7 @@ class Hall:
             return
         if isinstance(said, Coroutine):
             failed = partial(self._refuse_new, entrant, 500, "the policy script failed")
-            self.wire.run(said, partial(self._decided, entrant), failed)
+            self.wire.run(said, partial(self._decided_late, entrant), failed)
             self.wire.after(self.wire.timers.patience, partial(self._overdue, entrant))
         else:
             self._decided(entrant, said)
@@ -251,6 +251,15 @@ class Hall:
     def _overdue(self, entrant: Entrant) -> None:
         if not entrant.started:
             self._refuse_new(entrant, 500, "the policy script did not answer")
+
+    def _decided_late(self, entrant: Entrant, answer: Answer | None) -> None:
+        """The script took its time: nobody above us is left who would answer for a fault of ours."""
+        try:
+            self._decided(entrant, answer)
+        except Exception:  # noqa: BLE001 - our own fault must cost one request, and leave none unanswered
+            self.journal.crashed(entrant.server.request)
+            if not entrant.server.answered:
+                entrant.refuse(500, "a fault of ours")
 
     def _decided(self, entrant: Entrant, answer: Answer | None) -> None:
         server = entrant.server

@@ -91,7 +91,7 @@ class MidRegistrar(Registrar):
         aor = self._aor_of(transaction)
         asked = contacts(request, self.terms.max_bindings)
         path = self._path(request) if asked else ()
-        plans = self._plans(request, aor, asked)
+        plans = self._plans(transaction, aor, asked)
         for plan in plans:
             self._way(request, transaction.flow, plan, path)
         return Wish(transaction, aor, asked, plans, path)
@@ -187,7 +187,7 @@ class MidRegistrar(Registrar):
         # First what the inside has now: if anything here comes to nothing, `over` takes that away again.
         lasts = self._noted(wish, response, outcome.far, inward.hop)
         try:
-            plans = self._plans(request, wish.aor, wish.asked)
+            plans = self._plans(wish.transaction, wish.aor, wish.asked)
             told = [(plan, lasts[key]) for plan in plans if (key := key_of(plan.asked)) in lasts]  # "*" may be more now
             plans = [plan._replace(seconds=min(plan.seconds, seconds)) for plan, seconds in told]
             headers = self._changed(wish._replace(plans=plans))

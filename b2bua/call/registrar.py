@@ -40,7 +40,8 @@ class Terms:
 
     `domains` are what the registrar is called besides our listeners' own names; the first one is what it calls itself.
     `zones`: where phones may register, all where it is empty. `max_bindings`: of one address of record; `max_users`:
-    addresses of record that may have bindings. `foreign_contacts`: a Contact with a public address that is not the
+    addresses of record that may have bindings; `max_per_user`: bindings that one user's password is good for, of
+    whatever address of record. `foreign_contacts`: a Contact with a public address that is not the
     source's is taken, and called there; else it is refused. `nat_ping`: how often phones behind a NAT are asked whether
     they are there, 0 for never.
 
@@ -55,6 +56,7 @@ class Terms:
     max_expires: int = 7200
     max_bindings: int = 10
     max_users: int = 100_000
+    max_per_user: int = 1000
     foreign_contacts: bool = False
     nat_ping: float = 30.0
     throttle: int = 600
@@ -121,7 +123,7 @@ class Registrar(Lookup):
         asked = contacts(request, terms.max_bindings)
         path = self._path(request) if asked else ()
         now = self.hall.wire.now()
-        if plans := self._plans(request, aor, asked):
+        if plans := self._plans(transaction, aor, asked):
             self._register(transaction, aor, plans, path, now)
         return self._answer(request, aor, bool(asked), path, now)
 
@@ -164,16 +166,17 @@ class Registrar(Lookup):
 
     # What is to become of each Contact (RFC 3261 10.3, 7)
 
-    def _plans(self, request: Request, aor: str, asked: list[Asked] | None) -> list[Plan]:
+    def _plans(self, transaction: ServerTransaction, aor: str, asked: list[Asked] | None) -> list[Plan]:
         """None, which is `*`, takes every binding away."""
         if asked is not None:
-            return self._planned(request, aor, asked)
+            return self._planned(transaction, aor, asked)
         known = self.bindings.current(aor, self.hall.wire.now())
         for binding in known:
-            self._check_order(request, binding)
+            self._check_order(transaction.request, binding)
         return [Plan(each, _of_binding(each), 0) for each in known]
 
-    def _planned(self, request: Request, aor: str, asked: Sequence[Asked]) -> list[Plan]:
+    def _planned(self, transaction: ServerTransaction, aor: str, asked: Sequence[Asked]) -> list[Plan]:
+        request = transaction.request
         known = self.bindings.current(aor, self.hall.wire.now())
         outbound = "outbound" in request.tokens("Supported") if any(each.reg_id for each in asked) else False
         default = _expires(request)
@@ -191,7 +194,7 @@ class Registrar(Lookup):
             plans.append(Plan(binding, each, self._granted(default if each.expires is None else each.expires)))
         if outbound:
             self._check_first_hop(request)
-        self._check_room(aor, plans, len(known))
+        self._check_room(transaction.proved, plans, len(known))
         return plans
 
     def _granted(self, seconds: int | None) -> int:
@@ -215,15 +218,25 @@ class Registrar(Lookup):
             if not path or "ob" not in path[-1].uri.params:
                 raise Refused(439, "First Hop Lacks Outbound Support")
 
-    def _check_room(self, aor: str, plans: Sequence[Plan], there: int) -> None:
+    def _check_room(self, user: str, plans: Sequence[Plan], there: int) -> None:
         terms = self.terms
         more = sum(1 if plan.seconds else 0 for plan in plans if plan.known is None)
         less = sum(1 for plan in plans if plan.known is not None and not plan.seconds)
         if more and there + more - less > terms.max_bindings:
             raise Refused(403, f"Too many Contacts: {terms.max_bindings} may be registered")
+        if user:
+            self._check_share(user, plans)
         if more and not there and self.bindings.aors >= terms.max_users:
             later = {"Retry-After": [str(1 + self.hall.wire.tokens.below(LATER))]}
             raise Refused(503, "Too many users are registered", later)
+
+    def _check_share(self, user: str, plans: Sequence[Plan]) -> None:
+        """One password may be good for many addresses of record. A binding that was another user's is one more too."""
+        most = self.terms.max_per_user
+        more = sum(1 for plan in plans if plan.seconds and (plan.known is None or plan.known.user != user))
+        less = sum(1 for plan in plans if not plan.seconds and plan.known is not None and plan.known.user == user)
+        if more and len(self.bindings.by_user(user)) + more - less > most:
+            raise Refused(403, f"Too many Contacts with one password: {most} may be registered (max_per_user)")
 
     # Changing
 
@@ -252,11 +265,11 @@ class Registrar(Lookup):
             binding.path, binding.features, binding.direct = path, asked.features, direct
             binding.user_agent = _agent(request)
             if fresh:
-                binding.gruu = gruu
+                binding.gruu, binding.user = gruu, transaction.proved
                 self.bindings.add(binding)
                 self.hall.journal.binding(binding, "registered")
             else:
-                self.bindings.refresh(binding, asked.contact, flow, gruu)
+                self.bindings.refresh(binding, asked.contact, flow, gruu, transaction.proved)
         connection = transaction.flow.connection
         if connection is not None and not connection.alive:
             self.bindings.closed(connection)  # while somebody else was asked, and we shall not be told again

@@ -35,6 +35,7 @@ class RegistrarEntry(Section, frozen=True):
     max_expires: Interval = _TERMS.max_expires
     max_bindings: Bindings = _TERMS.max_bindings
     max_users: Users = _TERMS.max_users
+    max_per_user: Users = _TERMS.max_per_user
     foreign_contacts: Flag = _TERMS.foreign_contacts
     nat_ping: Pause = _TERMS.nat_ping
     throttle: Throttle = _TERMS.throttle
@@ -64,6 +65,7 @@ def read_registrar(reading: Reading, sockets: Sockets) -> tuple[Terms | None, st
         value.max_expires,
         value.max_bindings,
         value.max_users,
+        value.max_per_user,
         value.foreign_contacts,
         value.nat_ping,
         value.throttle,
