@@ -131,6 +131,8 @@ class TestRelay(TestCase):
         """A re-INVITE with another port of the peer's: our ports stay, and what goes there goes to the new one."""
         alice_to, bob_to = self.up()
         self.alice.send(alice_to)
+        await self.pause()
+        self.alice.send(alice_to)  # on its way still
         moved = Peer(self, "127.0.0.11")
         self.assertEqual(place(self.relay.crossed("call", A_SIDE, B_SIDE, moved.sdp())), bob_to)
         self.bob.send(bob_to)

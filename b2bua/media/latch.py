@@ -31,8 +31,8 @@ class Latch:
         """The peer says where it wants its media. The same again changes nothing."""
         if where == self.announced and signalling == self.signalling:
             return
-        if self.source is not None:
-            self._left, self._before = self.announced, self.source
+        if self.announced is not None:
+            self._left, self._before = self.announced, self.target
         self.announced, self.signalling, self.source = where, signalling, None
 
     @property

@@ -24,7 +24,7 @@ _NOWHERE = {4: "0.0.0.0", 6: "::"}
 
 
 class At(NamedTuple):
-    """A leg as the relay knows it: a word of ours, the address of ours that its peer sees, and where that speaks from."""
+    """A leg as the relay knows it: a word of ours, the address that its peer sees, and where that speaks from."""
 
     leg: str
     address: str
