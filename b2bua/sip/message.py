@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NoReturn
 
 from b2bua.sip.address import Address, parse_addresses, shared_address, tag_of
 from b2bua.sip.foreign import Speaker
@@ -26,7 +27,6 @@ _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.I | re.A)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.A)
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)")
 
-_MISSING = [""]
 
 Headers = dict[str, list[str]]
 
@@ -161,13 +161,18 @@ class Message:
 
     def only(self, name: str) -> str:
         """The one value of a header that must be there, once."""
-        values = self.headers.get(name, _MISSING)
-        if len(values) > 1:
-            raise Malformed(f"{name} is given {len(values)} times", "RFC 3261 7.3.1")
-        value = values[0]
-        if not value:
-            raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
-        return value
+        try:
+            (value,) = self.headers[name]
+        except (KeyError, ValueError):
+            value = ""
+        return value or self._none(name)
+
+    def _none(self, name: str) -> NoReturn:
+        """Why there is not one value."""
+        times = len(self.headers.get(name, ()))
+        if times > 1:
+            raise Malformed(f"{name} is given {times} times", "RFC 3261 7.3.1")
+        raise Malformed(f"{name} is missing", "RFC 3261 8.1.1")
 
     def __bytes__(self) -> bytes:
         lines = [f"{name}: {value}" for name, values in self.headers.items() for value in values]
