@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack
@@ -53,9 +54,22 @@ class Branch(Invitation):
         """A new leg and an INVITE for this address."""
         if self._addresses is None:
             return  # not wanted any more
-        request, hall, call = self.server.request, self.call.hall, self.call
+        request, hall = self.server.request, self.call.hall
         self.client = None
         far = hall.far_leg(request, attempt, self.server)
+        if hall.media is None:
+            self._invite(attempt, far)
+            return
+        far.flow = attempt.flow
+        if self.far is not None:
+            hall.media.close(hall.media.between(self.near, self.far))
+        hall.media.open(self.call, self.near, far)
+        hall.media.through(self.near, far, request, partial(self._invite, attempt, far), self.hopeless)
+
+    def _invite(self, attempt: Attempt, far: Leg) -> None:
+        request, hall, call = self.server.request, self.call.hall, self.call
+        if self._addresses is None:
+            return  # not wanted any more
         granted, body = hall.across(self.near, far, request)
         if self.breadth:
             granted["Max-Breadth"] = [str(self.breadth)]  # RFC 5393 5.3.3
@@ -67,7 +81,7 @@ class Branch(Invitation):
             hall.journal.started(call)
         call.note(far, True, "INVITE")
         sent = far.request("INVITE", hall.hops_left(request), granted, body)
-        self.client = hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
+        self.client = hall.wire.send(sent, attempt.flow, self.ear(far), hall.loop_key(request))
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The far side asks who we are: whoever rang before that rings no more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call import refresh
@@ -11,7 +12,7 @@ from b2bua.call.way import take
 from b2bua.dialog.leg import Leg, Standing
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
@@ -56,11 +57,19 @@ class Exchange:
 
     def _go(self, flow: Flow) -> None:
         hall, request, far = self._call.hall, self._server.request, self._far
+        if hall.media is None or request.method not in _MAY_OFFER:
+            self._send(flow, self)
+        else:
+            ear = hall.media.ear(self, far, self._near)
+            hall.media.through(self._near, far, request, partial(self._send, flow, ear), self._lost)
+
+    def _send(self, flow: Flow, user: ClientUser) -> None:
+        hall, request, far = self._call.hall, self._server.request, self._far
         granted, body = hall.across(self._near, far, request)
         if self._more is not None:
             granted.update(self._more)
         self._call.note(far, True, request.method)
-        hall.wire.send(far.request(request.method, hall.hops_left(request), granted, body), flow, self)
+        hall.wire.send(far.request(request.method, hall.hops_left(request), granted, body), flow, user)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """The far side's answer."""

@@ -9,6 +9,7 @@ from typing import Any
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
+from b2bua.call.anchoring import Anchors
 from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
@@ -94,6 +95,7 @@ class Hall:
         self.registrar: Registrar | None = None  # who answers REGISTER
         self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
+        self.media: Anchors | None = None  # where media is anchored
         self.enrolments = Enrolments(self, registrations) if registrations else None
         self.draining = False
         self._proving: Proving | None = None
@@ -367,8 +369,10 @@ class Hall:
             return granted, body
         try:
             if message.headers.get("Content-Type") == ONLY_SDP:
+                if self.media is not None:
+                    body = self.media.said(source, target, message, body)
                 return granted, target.sdp.own(body)
-            return Across(self, hiding, source, target, granted).carried(message)
+            return Across(self, hiding, source, target, message, granted).carried()
         except Malformed as fault:
             self.journal.fault(came_from(source), fault, "a body")
             raise

@@ -32,6 +32,8 @@ class Options:
     go_on: frozenset[int] = GO_ON
     redirect: Redirect = "rewrite"
     refer: Refer = "pass"
+    media: str = ""
+    media_options: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """What of it is not as usual, but for `hunt`: `goes on after 404 and 486, redirections followed`."""

@@ -20,6 +20,12 @@ _LIMIT = "a limit of this server"
 DIRECTIONS = (b"sendrecv", b"sendonly", b"recvonly", b"inactive")
 _ORDER = b"vosiuepcbtrzkam"  # of the lines of a section; m= begins one, and its i= c= b= k= a= are as in the session
 
+# Attributes that say where somebody is, or how to reach him by ICE.
+PLACES = frozenset(
+    b"""candidate remote-candidates end-of-candidates ice-ufrag ice-pwd ice-options ice-lite ice-mismatch ice-pacing
+    rtcp rtcp-xr zoned alt path source-filter""".split()
+)
+
 _LINE = re.compile(rb"([a-z])=([^\r\n\0]*)(\r?\n|\Z)")
 _MEDIA = re.compile(rb"([!-~]+) +([0-9]{1,5})(/[0-9]{1,5})? +([!-~]+)((?: +[!-~]+)*) *")
 _CONNECTION = re.compile(rb"IN +IP([46]) +([^ /]+)(/[0-9/]+)? *", re.I)
@@ -200,6 +206,22 @@ class Session(Section):
         where = self.connection_of(media)
         silent = where is not None and where.host in ("0.0.0.0", "::")
         return silent or self.direction_of(media) in (b"sendonly", b"inactive")
+
+
+def hushed(body: bytes, address: str) -> bytes:
+    """A description that tells what somebody can do, and not where he is: `address` for his, no port (RFC 3264 9).
+
+    Malformed for what cannot be read.
+    """
+    session = parse_session(body)
+    here = bytes(Connection(6 if ":" in address else 4, address))
+    for section in (session, *session.media):
+        if section.first(b"c"):
+            section.put(b"c", here)
+        section.silence(PLACES)
+    for media in session.media:
+        media.at(0)
+    return bytes(session)
 
 
 def parse_session(body: bytes) -> Session:
