@@ -5,7 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.anchoring import Anchors
-from b2bua.call.media import Stream, unanchored
+from b2bua.call.media import Medium, Stream, unanchored
+from b2bua.ops.heard import heard_by, totals
+from b2bua.ops.legs import media_table
 from b2bua.ops.phone import Dialog, direction_of
 from b2bua.policy.media import Anchoring
 from b2bua.sip.message import Headers, Message
@@ -454,13 +456,29 @@ class Silence(SynchronousTestCase):
         """The end is told once the engine has said how it was."""
         world = World()
         studio = anchored(world, 0.02)
-        studio.report = self.heard(0.0)
         near, far = world.call()
         call = world.journal.calls[0]
+        words = [said.source.word for _, said in studio.told]
+        studio.report = [
+            Stream(words[1], "audio", "10.0.0.1:30000", "10.0.0.20:40000", 100, 17200, 3, 0.1),
+            Stream(words[0], "audio", "192.0.2.1:30002", "", 0, 0),
+        ]
+        shown: list[object] = []
+        assert world.hall.media is not None
+        world.hall.media.report(call, shown.append)
+        world.settle()
         near.bye()
         world.bob.says(200)
         world.settle()
-        self.assertEqual(call.media, studio.report)
+        self.assertEqual(call.media, [Medium("studio", each is studio.report[1], each) for each in studio.report])
+        world.hall.media.report(call, shown.append)
+        self.assertEqual(shown, [call.media, call.media])
+        fields = totals(call.media)
+        self.assertEqual(heard_by(fields), "media by studio: 0 packets of the caller, 100 of the callee (3 lost)")
+        self.assertEqual((fields["media"], fields["octets_of_callee"]), ("studio", 17200))
+        rows = [line.split("  ") for line in media_table(call.media).splitlines()]
+        self.assertIn("callee", rows[2])
+        self.assertEqual(rows[3][:2] + rows[3][-1:], ["audio", "caller", "-"])
         self.assertEqual(world.journal.lines[-1], "ended: the caller hung up")
 
 

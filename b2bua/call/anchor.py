@@ -110,6 +110,10 @@ class Anchor:
             word, listener.zone, listener.media_address, listener.address, way.host if way is not None else "", profile
         )
 
+    def called(self, word: str) -> str:
+        """The Call-ID of the leg to a party; empty for a word that stands for none."""
+        return next((place[0] for place, known in self._words.items() if known == word), "")
+
     def refused(self) -> None:
         """An offer was not taken: the session is as it was before (RFC 3261 14.1), and so are the ports."""
         refused, self._offer = self._offer, None

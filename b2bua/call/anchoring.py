@@ -8,12 +8,12 @@ What no engine was asked about does not cross.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call.anchor import Anchor
-from b2bua.call.media import Engine, Report, Reported
+from b2bua.call.media import Engine, Medium, Report, Reported
 from b2bua.call.refresh import WITH_MORE
 from b2bua.dialog.leg import Leg
 from b2bua.policy.media import Anchoring
@@ -141,21 +141,43 @@ class Anchors:
 
     def end(self, call: Call, then: Callable[[], None]) -> None:
         """A call is over; then its record has what is known of its media."""
-        waiting = self.of(call)
-        if not waiting:
-            then()
-            return
-        left = len(waiting)
 
-        def heard(report: Report | None) -> None:
+        def known(media: list[Medium]) -> None:
+            call.media = media
+            then()
+
+        self._gather(call, self.close, known)
+
+    def report(self, call: Call, then: Callable[[Sequence[Medium]], None]) -> None:
+        """What is known of a call's media: now, or how it was when it ended."""
+
+        def ask(anchor: Anchor, heard: Reported) -> None:
+            anchor.engine.query(anchor.session, heard)
+
+        self._gather(call, ask, lambda media: then(media or call.media))
+
+    def _gather(
+        self, call: Call, ask: Callable[[Anchor, Reported], None], then: Callable[[list[Medium]], None]
+    ) -> None:
+        """Ask about each of a call's anchors; `then` has it all, in their order."""
+        anchors, found = self.of(call), list[list[Medium]]()
+        found += [[] for _ in anchors]
+        left = len(anchors)
+
+        def heard(at: int, report: Report | None) -> None:
             nonlocal left
-            call.media = [*call.media, *(report or ())]
+            anchor = anchors[at]
+            for stream in report or ():
+                callers = anchor.called(stream.word) == call.near.call_id
+                found[at].append(Medium(anchor.engine.name, callers, stream))
             left -= 1
             if not left:
-                then()
+                then([medium for each in found for medium in each])
 
-        for anchor in waiting:
-            self.close(anchor, heard)
+        if not anchors:
+            then([])
+        for at, anchor in enumerate(anchors):
+            ask(anchor, partial(heard, at))
 
     def look(self, call: Call) -> None:
         """End a call in which nobody has been heard for too long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +11,7 @@ from b2bua.call import prack, refresh
 from b2bua.call.book import Side
 from b2bua.call.exchange import Exchange
 from b2bua.call.invitation import Invitation
-from b2bua.call.media import Report
+from b2bua.call.media import Medium
 from b2bua.call.offers import OURS, RETRY_AFTER, THEIRS, describes, overlap
 from b2bua.call.own import Farewell, Probe
 from b2bua.call.reinvitation import Reinvitation
@@ -90,7 +91,7 @@ class Call:
         self.timed = False  # whether a leg has a session timer
         self.farewell: Headers | None = None  # what a BYE of our own says besides
         self.transfer: LocalTransfer | None = None  # the one that we carry out
-        self.media: Report = ()  # what is known of it at the end, where it was anchored
+        self.media: Sequence[Medium] = ()  # what is known of it at the end, where it was anchored
         self._heard = self.created
         self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0

@@ -69,6 +69,14 @@ class Stream(NamedTuple):
     idle: float | None = None
 
 
+class Medium(NamedTuple):
+    """A stream in a call's record: by which engine it went, and whether the caller is its party."""
+
+    engine: str
+    callers: bool
+    stream: Stream
+
+
 Report = Sequence[Stream]
 Then = Callable[["bytes | Malformed"], None]
 Reported = Callable[["Report | None"], None]

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
+from b2bua.ops.heard import heard_by, totals
 from b2bua.policy.guard import Finding
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Flow
@@ -72,6 +73,7 @@ class CallLog:
         fields = self._fields(call)
         fields["why"] = call.ending
         fields["talked"] = call.ended_at - call.answered_at if call.answered_at else 0.0
+        fields.update(totals(call.media))
         self._tell(_ends, fields)
 
     def _tell(self, words: Words, fields: Fields) -> None:
@@ -224,7 +226,8 @@ def _answers(call: Fields) -> str:
 
 
 def _ends(call: Fields) -> str:
-    return f"call {call['call']} ended: {call['why']}; talked {call['talked']:.1f} s; {_call_ids(call)}"
+    media = f" {heard_by(call)};" if "media" in call else ""
+    return f"call {call['call']} ended: {call['why']}; talked {call['talked']:.1f} s;{media} {_call_ids(call)}"
 
 
 def _call_ids(fields: Fields) -> str:
