@@ -1271,7 +1271,32 @@ class TestSamples(ConfigCase):
         request = Request("INVITE", "sip:*3312@127.0.0.1", {})
         self.assertIsInstance(configuration.script(request, Flow(public, "127.0.0.9", 5062), [public, private]), Go)
 
+    def test_ipv4_ipv6(self) -> None:
+        """Calls either way, and their media by the relay; nothing to be warned of."""
+        configuration = load(str(self.etc / "examples" / "ipv4-ipv6.toml"))
+        self.assertEqual(configuration.warnings, ())
+        four, six = configuration.listeners
+        self.assertEqual((four.family, six.family), (4, 6))
+        self.assertEqual(configuration.media.anchoring.engine(four, six), "relay")
+        there = self.decided(configuration, "sip:1@example.com", "ipv4")
+        self.assertEqual(there, Go("sip:[::1]:5090;transport=tcp", "ipv6", "to the new network"))
+        back = self.decided(configuration, "sip:1@example.com", "ipv6")
+        self.assertEqual(back, Go("sip:127.0.0.21:5060;transport=udp", "ipv4", "to the old network"))
+
+    def test_webrtc_gateway(self) -> None:
+        """Browsers speak as browsers do, telephones as telephones, and an engine stands between them."""
+        configuration = load(str(self.etc / "examples" / "webrtc-gateway.toml"))
+        outside, inside = configuration.listeners
+        anchoring = configuration.media.anchoring
+        self.assertEqual(anchoring.engine(outside, inside), "rtp")
+        self.assertEqual(anchoring.engine(outside, outside), "")
+        self.assertEqual(dict(anchoring.profiles), {"browsers": "webrtc", "phones": "plain"})
+        (engine,) = configuration.media.engines
+        self.assertEqual(engine.interfaces, {"browsers": "outside", "phones": "inside"})
+        self.assertFalse([each for each in configuration.warnings if "media" in each.message])
+
     def test_every_line_has_its_comment(self) -> None:
-        """media-servers.toml explains itself."""
-        for line in (self.etc / "examples" / "media-servers.toml").read_text().splitlines():
-            self.assertFalse(line.startswith("[[") and "#" not in line, line)
+        """These examples explain themselves."""
+        for name in ("media-servers", "ipv4-ipv6", "webrtc-gateway"):
+            for line in (self.etc / "examples" / f"{name}.toml").read_text().splitlines():
+                self.assertFalse(line.startswith("[") and "#" not in line, line)
