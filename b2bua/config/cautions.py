@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from b2bua.call.registrar import Terms
+from b2bua.config.media import unused
 from b2bua.config.reading import Reading
 from b2bua.config.routes import ways_out
 from b2bua.policy.accounts import Account
 from b2bua.policy.authentication import Realm
 from b2bua.policy.groups import Group, Hop, hops
+from b2bua.policy.media import Anchoring, MediaSettings
 from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
 from b2bua.policy.zones import Zone
@@ -18,6 +20,8 @@ from b2bua.sip.listener import Listener
 _IN_DIALOGS = ("ACK", "BYE", "CANCEL", "PRACK", "UPDATE")
 _WHERE = frozenset({"method", "zone", "listener"})  # conditions that leave out nobody who comes by a listener
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
+_BY_DEFAULT = '[media] with default = "auto" anchors it'
+_NOWHERE = MediaSettings()
 
 
 def caution(
@@ -27,6 +31,7 @@ def caution(
     rules: tuple[Rule, ...],
     has_script: bool,
     zones: Collection[str] = (),
+    media: MediaSettings = _NOWHERE,
 ) -> None:
     """Add to the warnings what a configuration without mistakes still deserves."""
     if not rules and not has_script:
@@ -41,8 +46,10 @@ def caution(
     elif not looked_up and not inwards and not has_script:
         message = 'no [[route]] has to = "lookup": phones register, and nobody is sent to them'
         reading.warn("registrar", NOTHING, message)
-    if has_script and len({each.zone for each in listeners}) > 1:
-        reading.warn("policy", reading.raw["policy"], f"where it sends a call to another zone, {_BY_US}")
+    if has_script:
+        _media_of_a_script(reading, listeners, media.anchoring)
+    else:
+        unused(reading, media, _said_of_media(rules))
     for number, rule in enumerate(rules, 1):
         key = f"route[{number}]"
         for method in _IN_DIALOGS:
@@ -57,9 +64,8 @@ def caution(
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
             outgoing = _outgoing(rule.answer, reached, listeners, zones)
-            calls = rule.asks_for("INVITE") or not rule.asks_for("REGISTER")
-            if text := media_caution(incoming, outgoing, AUTO in asked) if calls else "":
-                reading.warn(key, NOTHING, text)
+            if rule.asks_for("INVITE") or not rule.asks_for("REGISTER"):
+                _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, rule.answer.options.media)
 
 
 def open_registrar(
@@ -92,12 +98,18 @@ def same_realm(reading: Reading, realm: Realm, accounts: Iterable[Account]) -> N
             reading.warn(f"credentials[{number}].realm", account.realm, message)
 
 
-def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], may: bool = False) -> str:
-    """What is lost between these listeners while media goes past us (S45); empty when nothing is.
+def media_caution(
+    incoming: Iterable[Listener],
+    outgoing: Sequence[Listener],
+    may: bool = False,
+    anchoring: Anchoring = _NOWHERE.anchoring,
+    route: str = "",
+) -> str:
+    """What is lost between these listeners where media goes past us (S45); empty when nothing is.
 
-    `may` says that it is not certain that a request leaves by one of `outgoing`.
+    `may` says that it is not certain that a request leaves by one of `outgoing`, `route` what its route says of media.
     """
-    pairs = [(near, far) for near in incoming for far in outgoing]
+    pairs = [(near, far) for near in incoming for far in outgoing if not anchoring.engine(near, far, route)]
     crossings = sorted({f"{near.zone} to {far.zone}" for near, far in pairs if near.zone != far.zone})
     mixed = any(near.family != far.family for near, far in pairs)
     found = []
@@ -106,6 +118,53 @@ def media_caution(incoming: Iterable[Listener], outgoing: Iterable[Listener], ma
     if mixed:
         found.append("between IPv4 and IPv6 there is no audio without a media relay")
     return "; ".join(found)
+
+
+def media_misfit(
+    incoming: Iterable[Listener], outgoing: Sequence[Listener], anchoring: Anchoring, route: str = ""
+) -> str:
+    """Between which zones the parties cannot understand each other's media, and why; empty where they can."""
+    found: dict[str, None] = {}
+    for near in incoming:
+        for far in outgoing:
+            if why := anchoring.misfit(near, far, route):
+                sides = (f"{zone} ({anchoring.profiles.get(zone, 'whatever')})" for zone in (near.zone, far.zone))
+                found[f"from {' to '.join(sides)} there is no audio: {why}"] = None
+    return "; ".join(found)
+
+
+def _media(
+    reading: Reading,
+    key: str,
+    incoming: Sequence[Listener],
+    outgoing: Sequence[Listener],
+    may: bool,
+    anchoring: Anchoring,
+    route: str,
+) -> None:
+    """Say what a route loses, and how it would not."""
+    if text := media_caution(incoming, outgoing, may, anchoring, route):
+        how = 'media = "auto" here anchors it' if "media" in reading.raw or route else _BY_DEFAULT
+        reading.warn(key, NOTHING, f"{text}; {how}")
+    if text := media_misfit(incoming, outgoing, anchoring, route):
+        reading.warn(key, NOTHING, f"{text}; an [[engine]] of rtpengines does")
+
+
+def _media_of_a_script(reading: Reading, listeners: Sequence[Listener], anchoring: Anchoring) -> None:
+    """The same for a policy script, which may send from anywhere to anywhere."""
+    key, path = "policy", reading.raw["policy"]
+    crossing = [(near, far) for near in listeners for far in listeners if near.zone != far.zone]
+    lost = [(near, far) for near, far in crossing if not anchoring.engine(near, far)]
+    pairs = sorted({" and ".join(sorted((near.zone, far.zone))) for near, far in lost})
+    if lost:
+        where = f"between {', '.join(pairs)}" if len(lost) < len(crossing) else "to another zone"
+        reading.warn(key, path, f"where it sends a call {where}, {_BY_US}; {_BY_DEFAULT}")
+    if text := media_misfit(listeners, listeners, anchoring):
+        reading.warn(key, path, f"where it sends a call so: {text}; an [[engine]] of rtpengines does")
+
+
+def _said_of_media(rules: Iterable[Rule]) -> list[str]:
+    return [rule.answer.options.media for rule in rules if isinstance(rule.answer, Go)]
 
 
 def _outgoing(

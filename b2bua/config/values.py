@@ -18,6 +18,7 @@ from b2bua.policy.body import Exceptions
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.hiding import Hiding
+from b2bua.policy.media import MediaSettings
 from b2bua.policy.mistakes import Mistake
 from b2bua.policy.routing import Rule
 from b2bua.policy.script import Script
@@ -101,6 +102,7 @@ class Configuration:
     store: str
     networks: Mapping[str, str]
     hiding: tuple[Override, ...]
+    media: MediaSettings
     timers: Timers
     call: Limits
     accounts: tuple[Account, ...]

@@ -157,6 +157,7 @@ class Rehearsal:
     def _decided(self, answer: Answer) -> None:
         if isinstance(answer, Go):
             self._explanation.send_from = answer.send_from
+            self._explanation.route_media = answer.options.media
             self._groups = [
                 self._configuration.groups[uri.opaque]
                 for uri in answer.to

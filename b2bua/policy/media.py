@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from b2bua.policy.mistakes import among
+from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Listener
 
 NONE, AUTO, RELAY = "none", "auto", "relay"
@@ -22,13 +24,15 @@ Profile = Literal["", "plain", "srtp", "webrtc"]
 class Anchoring:
     """What is said of media: `default`, by pair of zones in `between`, and, above both, by a route.
 
-    `auto` is the engine that AUTO means. `profiles` are what the parties of a zone speak, by zone.
+    `auto` is the engine that AUTO means. `profiles` are what the parties of a zone speak, by zone. `engines` are the
+    names of every [[engine]].
     """
 
     default: str = NONE
     between: Mapping[frozenset[str], str] = field(default_factory=dict)
     auto: str = RELAY
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    engines: frozenset[str] = frozenset()
 
     def engine(self, near: Listener, far: Listener, route: str = "") -> str:
         """The name of the engine that carries media between two legs; empty where none does."""
@@ -36,3 +40,62 @@ class Anchoring:
         if said == AUTO:
             return self.auto if near.zone != far.zone or near.family != far.family else ""
         return "" if said == NONE else said
+
+    def check(self, route: str) -> None:
+        """LookupError where a route's word is no engine's; the rules' words have been checked, a script's have not."""
+        if route and route not in RESERVED and route not in self.engines:
+            raise LookupError(f"no media engine has the name {route}; {among((*self.engines, *RESERVED))}")
+
+    def misfit(self, near: Listener, far: Listener, route: str = "") -> str:
+        """Why what the parties on both sides speak cannot meet there; empty where it can, or nobody has said."""
+        return misfit(self.engine(near, far, route), self.profiles.get(near.zone, ""), self.profiles.get(far.zone, ""))
+
+
+def misfit(engine: str, one: Profile, other: Profile) -> str:
+    """Why `engine`, empty for none, cannot stand between two profiles. Who has none speaks the other."""
+    if engine == RELAY and "webrtc" in (one, other):
+        return "the relay does not speak ICE"
+    if one == other or not (one and other) or engine not in ("", RELAY):
+        return ""
+    return "the relay does not change keys" if engine else "media passes us by, and nobody changes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One rtpengine, where its ng protocol is spoken. `weight` is its share of the calls."""
+
+    host: str
+    port: int
+    weight: int = 1
+
+    def __str__(self) -> str:
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """One [[engine]]: daemons that stand for each other.
+
+    `interfaces` are the daemons' own names for their addresses, by zone. `patience` is how many seconds one question
+    may take in all, `ping` how many are between two that ask whether a daemon is alive.
+    """
+
+    name: str
+    daemons: tuple[Daemon, ...] = ()
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 1.0
+    ping: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """[media] and every [[engine]].
+
+    `ports` are the relay's first and last UDP port, on each listener's address. `silence` is after how many seconds
+    without any media a call is ended, 0 for never.
+    """
+
+    anchoring: Anchoring = Anchoring()
+    ports: tuple[int, int] = (30000, 39999)
+    silence: float = 0.0
+    engines: tuple[EngineSettings, ...] = ()
