@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import IO, Any, cast
 
@@ -20,9 +20,11 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from b2bua.call.anchoring import Anchors
 from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
 from b2bua.call.lookup import names_of_ours
+from b2bua.call.media import Engine
 from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.pinging import Pinging
 from b2bua.call.probing import Probing
@@ -71,8 +73,12 @@ def assemble(
     resolver: Resolver,
     journal: Journal,
     store: Store | None = None,
+    engines: Mapping[str, Engine] | None = None,
 ) -> tuple[Switchboard, Hall]:
-    """The rooms, put together, without a socket yet. Without a `store` nothing outlives them."""
+    """The rooms, put together, without a socket yet.
+
+    Without a `store` nothing outlives them; without `engines` media goes past them, whatever the configuration says.
+    """
     tokens = Tokens(entropy)
     groups = Groups(configuration.groups.values(), tokens.below)
     groups.tell = lambda health, up, why: journal.member(health.group.name, str(health.member.uri), up, why)
@@ -107,6 +113,8 @@ def assemble(
         hall.lookup = hall.registrar = Registrar(hall, bindings, registrar)
         if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
             hall.inside = MidRegistrar(hall, bindings, registrar)
+    if engines:
+        hall.media = Anchors(hall, configuration.media.anchoring, engines, configuration.media.silence)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:

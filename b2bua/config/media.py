@@ -166,7 +166,7 @@ def read_media(
     first, last = value.ports
     if given:
         _check_ports(reading, first, last, sockets)
-    return MediaSettings(anchoring, (first, last), value.silence, tuple(engines.values()))
+    return MediaSettings(anchoring, (first, last), value.silence, tuple(engines.values()), given or bool(engines))
 
 
 def _between(

@@ -91,7 +91,7 @@ class EngineSettings:
 class MediaSettings:
     """[media] and every [[engine]].
 
-    `ports` are the relay's first and last UDP port, on each listener's address. `silence` is after how many seconds
+    `given`: there is a [media] or an [[engine]]. `ports` are the relay's first and last UDP port, on each listener's address. `silence` is after how many seconds
     without any media a call is ended, 0 for never.
     """
 
@@ -99,3 +99,4 @@ class MediaSettings:
     ports: tuple[int, int] = (30000, 39999)
     silence: float = 0.0
     engines: tuple[EngineSettings, ...] = ()
+    given: bool = False
