@@ -48,7 +48,7 @@ class TestMedia(ConfigCase):
         between = {frozenset(("public", "private")): "auto", frozenset(("public",)): "relay"}
         anchoring = Anchoring("none", between, "rtp", {"private": "srtp"}, frozenset(("rtp",)))
         engines = (EngineSettings("rtp", (Daemon("127.0.0.1", 2223),)),)
-        self.assertEqual(media, MediaSettings(anchoring, (20000, 20003), 30, engines))
+        self.assertEqual(media, MediaSettings(anchoring, (20000, 20003), 30, engines, True))
         self.assertEqual(anchoring.engine(OUTSIDE, INSIDE), "rtp")
         self.assertEqual(anchoring.engine(OUTSIDE, OUTSIDE), "relay")
         self.assertEqual(anchoring.engine(INSIDE, INSIDE), "")

@@ -11,6 +11,8 @@ from b2bua.call.addresses import Addresses, Attempt, Hop
 from b2bua.call.hunt import Outcome
 from b2bua.call.invitation import Invitation
 from b2bua.dialog.leg import Leg, Standing
+from b2bua.policy.hiding import NEEDS_MEDIA, beyond_us
+from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Request, Response
 from b2bua.transaction.machine import State
 from b2bua.transaction.transaction import ClientTransaction
@@ -63,7 +65,8 @@ class Branch(Invitation):
         far.flow = attempt.flow
         if self.far is not None:
             hall.media.close(hall.media.between(self.near, self.far))
-        hall.media.open(self.call, self.near, far)
+        if hall.media.open(self.call, self.near, far) is None and beyond_us(request):
+            raise Malformed(NEEDS_MEDIA, "RFC 3323 5", 500)
         hall.media.through(self.near, far, request, partial(self._invite, attempt, far), self.hopeless)
 
     def _invite(self, attempt: Attempt, far: Leg) -> None:

@@ -42,7 +42,7 @@ from b2bua.policy.authentication import Authentication
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Groups
-from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
+from b2bua.policy.hiding import NAMING, NEEDS_MEDIA, Hiding, beyond_us, unsupported
 from b2bua.policy.media import NONE
 from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
@@ -167,8 +167,8 @@ class Hall:
             self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1
         elif lacking := unsupported(request, self.inside.options if self.inside and method == "REGISTER" else ()):
             self.refuse(transaction, 420, "a required extension", {"Unsupported": [", ".join(lacking)]})
-        elif beyond_us(request):
-            self.refuse(transaction, 500, "session privacy, on which the caller insists, needs the media relayed")
+        elif self.media is None and beyond_us(request):
+            self.refuse(transaction, 500, NEEDS_MEDIA)
         elif self.hops_left(request) < 0:
             self.refuse(transaction, 483, "Max-Forwards is used up")
         elif too_short(request, self.limits.min_se):

@@ -91,8 +91,8 @@ class EngineSettings:
 class MediaSettings:
     """[media] and every [[engine]].
 
-    `given`: there is a [media] or an [[engine]]. `ports` are the relay's first and last UDP port, on each listener's address. `silence` is after how many seconds
-    without any media a call is ended, 0 for never.
+    `given`: there is a [media] or an [[engine]]. `ports` are the relay's first and last UDP port, on each listener's
+    address. `silence` is after how many seconds without any media a call is ended, 0 for never.
     """
 
     anchoring: Anchoring = Anchoring()
