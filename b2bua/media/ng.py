@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 AGAIN = 0.1  # seconds before the same is asked once more; then twice as long, and so on
-LARGEST = 65507  # octets of a datagram over IPv4
 AT_ONCE = 32  # answers taken before others have their turn
 Answer = dict[str, Any]
 Answered = Callable[["Answer | None"], None]
@@ -32,6 +31,7 @@ class Ng:
         self._word = word
         self._waiting: dict[str, Asked] = {}
         self._socket: socket.socket | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -54,7 +54,7 @@ class Ng:
             self._end(cookie, None)
 
     def _write(self, data: bytes) -> bool:
-        for _ in range(2):  # an error may be an earlier datagram's, told now
+        for _ in range(0 if self._closed else 2):  # an error may be an earlier datagram's, told now
             try:
                 self._connected().send(data)
                 return True
@@ -131,6 +131,7 @@ class Ng:
 
     def close(self) -> None:
         """Nobody is asked any more: what waits has no answer."""
+        self._closed = True
         if self._socket is not None:
             self._reactor.removeReader(self)
             self._socket.close()
