@@ -1,0 +1,170 @@
+"""What rtpengine is told of a description and asked to do with it, and what of its answer crosses.
+
+Nothing of the far side may be in what it gives back. rtpengine leaves candidates of others in place unless told to
+remove them or to put its own there ("force"), and it passes media that it cannot carry as they are; so both are seen
+to here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from b2bua.call.media import THE_ENGINE, End, Said
+from b2bua.media import engine_options
+from b2bua.sip.grammar import Malformed, is_address
+from b2bua.sip.session import Connection, Section, Session, parse_session
+
+LARGEST = 10_000  # octets of a description: in JSON up to six times as much, and that in one datagram
+
+# What says where somebody is and rtpengine passes as it is.
+_ELSEWHERE = (b"rtcp-xr", b"zoned", b"alt", b"path", b"source-filter", b"remote-candidates")
+_NOWHERE = ("0.0.0.0", "::")
+# Addresses that mean something else to whoever is on our side of a NAT (RFC 1918, 6598, 4193, 3927, 4291).
+_INSIDE = [
+    ipaddress.ip_network(each)
+    for each in "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 "
+    "fc00::/7 fe80::/10 ::1/128".split()
+]
+_UNSAFE = ["no-NULL_HMAC_SHA1_80", "no-NULL_HMAC_SHA1_32", "no-F8_128_HMAC_SHA1_80", "no-F8_128_HMAC_SHA1_32"]
+
+_OFFERED = ("codec-mask-", "codec-transcode-", "T.38-")  # flags that mean nothing in an answer
+
+# What an offer to a party of each profile is made of. An answer is in the profile of the offer it answers: rtpengine
+# remembers what was offered.
+_OFFERS: Mapping[str, Mapping[str, Any]] = {
+    "": {"rtcp-mux": ["accept"]},
+    "plain": {"transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"]},
+    "srtp": {"transport-protocol": "RTP/SAVP", "rtcp-mux": ["demux"], "DTLS": "off", "SDES": _UNSAFE},
+    # RFC 8834 and 8827: one port for both, DTLS-SRTP and no keys in the description; RFC 8829 wants a=mid.
+    "webrtc": {"transport-protocol": "UDP/TLS/RTP/SAVPF", "rtcp-mux": ["require"], "SDES": ["off"]},
+}
+
+
+class Described(NamedTuple):
+    """A description, made ready for rtpengine: whether it has media at all, and whether its party speaks ICE."""
+
+    session: Session
+    ice: bool
+    hidden: bool  # it announces an address behind a NAT
+
+
+def described(said: Said) -> Described:
+    """What rtpengine is to read. Malformed where it cannot be read, or is too large."""
+    if len(said.sdp) > LARGEST:
+        raise Malformed(f"a session description of more than {LARGEST} octets", THE_ENGINE, 488)
+    session = parse_session(said.sdp)
+    ice = session.has(b"ice-ufrag") or any(media.has(b"ice-ufrag") for media in session.media)
+    hosts = set()
+    for media in session.media:
+        media.silence(_ELSEWHERE)
+        if not media.datagrams:
+            media.at(0)  # not wanted (RFC 3264 6): rtpengine would pass it with its addresses
+        where = session.connection_of(media)
+        if where is not None and not media.refused:
+            hosts.add(where.host)
+    session.silence(_ELSEWHERE)
+    for section in (session, *session.media):
+        _place(section, said.source, ice)
+    return Described(session, ice, any(_is_hidden(host, said.source.signalling) for host in hosts))
+
+
+def _place(section: Section, source: End, ice: bool) -> None:
+    """Where a party is, if it gives a name, or, as it will be found by ICE, nothing yet (RFC 8840 4.1.1).
+
+    rtpengine reads no names, and takes 0.0.0.0 for a party on hold.
+    """
+    where = section.connection
+    if where is not None and (not is_address(where.host) or ice and where.host in _NOWHERE):
+        if is_address(source.signalling):
+            section.put(b"c", _connection(source.signalling))
+        elif where.host not in _NOWHERE:
+            raise Malformed("a c= line with a name", THE_ENGINE, 488)
+
+
+def _connection(address: str) -> bytes:
+    return bytes(Connection(6 if ":" in address else 4, address))
+
+
+def _is_hidden(host: str, signalling: str) -> bool:
+    """Whether a party's address is one behind a NAT, seen from where its signalling comes from.
+
+    Only then rtpengine is to send to where the signalling comes from: a carrier's media are elsewhere for good reason.
+    So nobody can make us send to an inside address of ours by announcing it from outside.
+    """
+    if not (is_address(host) and is_address(signalling)) or (":" in host) != (":" in signalling):
+        return False
+    return _inside(host) and not _inside(signalling)
+
+
+def _inside(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    return any(address.version == net.version and address in net for net in _INSIDE)
+
+
+def words(said: Said, ready: Described, interfaces: Mapping[str, str]) -> dict[str, Any]:
+    """What is the same in an offer and in an answer.
+
+    strict-source: once the peer is known, packets of others go nowhere; rtpengine's own habit is to pass them.
+    """
+    flags, keys = engine_options.said(said.options)
+    told: dict[str, Any] = {
+        "sdp": bytes(ready.session).decode("latin-1"),  # each octet one character, and back
+        "replace": ["origin", "session-connection"],
+        "address family": f"IP{said.target.family}",
+        "flags": ["strict-source", *flags],
+    }
+    if "SIP-source-address" in flags or ready.hidden and "trust-address" not in flags:
+        told["received from"] = [f"IP{6 if ':' in said.source.signalling else 4}", said.source.signalling]
+        told["flags"].append("SIP-source-address")
+    elif "trust-address" not in flags:
+        told["flags"].append("trust-address")  # also where the daemon was started to do otherwise
+    if said.source.zone in interfaces and said.target.zone in interfaces:
+        told["direction"] = [interfaces[said.source.zone], interfaces[said.target.zone]]
+    told.update(keys)
+    return told
+
+
+def offered(said: Said, ready: Described, interfaces: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of an offer, but for those that say whose it is."""
+    profile = said.target.profile
+    told = {**_OFFERS[profile], **words(said, ready, interfaces)}
+    if profile == "webrtc":
+        told["flags"].append("generate-mid")
+    told.setdefault("ICE", "force" if profile == "webrtc" or not profile and ready.ice else "remove")
+    return told
+
+
+def answered(said: Said, ready: Described, interfaces: Mapping[str, str], ice: bool) -> dict[str, Any]:
+    """The keys of an answer, but for those that say whose it is; `ice` is whether the offer had ICE."""
+    told = words(said, ready, interfaces)
+    for offers_only in ("transport-protocol", "rtcp-mux", "direction"):
+        told.pop(offers_only, None)
+    told["flags"] = [flag for flag in told["flags"] if not flag.startswith(_OFFERED)]
+    told["ICE"] = "force" if ice and said.target.profile in ("", "webrtc") and told.get("ICE") != "remove" else "remove"
+    return told
+
+
+def crossed(text: str, target: End) -> bytes:
+    """What rtpengine gave back, as the other side may read it.
+
+    Malformed where that is no description.
+    """
+    try:
+        session = parse_session(text.encode("latin-1"))
+    except UnicodeEncodeError as error:
+        raise Malformed("rtpengine's answer is no session description", THE_ENGINE, 503) from error
+    return settled(session, target)
+
+
+def settled(session: Session, target: End) -> bytes:
+    """A description in which media that nobody carries are at no address but ours."""
+    carried = [where for media in session.media if media.port and (where := session.connection_of(media))]
+    ours = bytes(carried[0]) if carried else _connection(target.address)
+    if not carried and session.first(b"c"):
+        session.put(b"c", ours)
+    for media in session.media:
+        if not media.port and media.first(b"c"):
+            media.put(b"c", ours)
+    return bytes(session)
