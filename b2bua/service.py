@@ -32,6 +32,8 @@ from b2bua.call.registrar import Registrar
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
 from b2bua.config.walls import uncovered, walls
+from b2bua.media.engines import RtpEngine
+from b2bua.media.relay import Relay
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
 from b2bua.net.connections import Connections
 from b2bua.net.garbage import Garbage
@@ -51,6 +53,7 @@ from b2bua.policy.admission import Sources
 from b2bua.policy.authentication import Authentication
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
+from b2bua.policy.media import RELAY, EngineSettings
 from b2bua.policy.nonces import Nonces
 from b2bua.policy.routing import Go
 from b2bua.policy.users import FileUsers
@@ -143,14 +146,20 @@ class Border(Service):
         }
         self.store = open_store(configuration.store) if configuration.store else None
         kernel = self.routes.lookup if self.routes is not None else None
+        journal = journal or CallLog()
+        self.relay, self.rtpengines = _engines(configuration, reactor, journal)
+        self.engines: dict[str, Engine] = {each.name: each for each in self.rtpengines}
+        if self.relay is not None:
+            self.engines[RELAY] = self.relay
         self.switchboard, self.hall = assemble(
             configuration,
             reactor,
             os.urandom,
             kernel,
             self.resolver,
-            journal or CallLog(),
+            journal,
             self.store,
+            self.engines,
         )
         if self.switchboard.guard is not None:
             self.switchboard.guard.later = self.switchboard.wheel.after
@@ -210,6 +219,8 @@ class Border(Service):
             )
         self.next_hops.look()
         self.probing.start()
+        for engine in self.rtpengines:
+            engine.start()
         if self.pinging is not None:
             self.pinging.start()
         if self.hall.enrolments is not None:
@@ -286,6 +297,10 @@ class Border(Service):
 
     def _close(self) -> Deferred[Any]:
         self.connections.close()
+        for engine in self.rtpengines:
+            engine.stop()
+        if self.relay is not None:
+            self.relay.close()
         if self.switchboard.guard is not None:
             self.switchboard.guard.look()
         self.switchboard.wheel.stop()
@@ -297,6 +312,21 @@ class Border(Service):
         if self.routes is not None:
             self.routes.close()
         return gatherResults(closing)
+
+
+def _engines(
+    configuration: Configuration, reactor: Any, journal: Journal
+) -> tuple[Relay | None, list[RtpEngine]]:
+    """Who can carry media: the relay and every [[engine]]; nobody, where nobody may be asked to."""
+    if not configuration.anchors:
+        return None, []
+    tokens = Tokens(os.urandom)
+
+    def made(each: EngineSettings) -> RtpEngine:
+        tell = partial(journal.engine, each.name)
+        return RtpEngine(each.name, each.daemons, reactor, tokens, each.interfaces, each.patience, each.ping, tell)
+
+    return Relay(reactor, *configuration.media.ports, tokens.below), list(map(made, configuration.media.engines))
 
 
 def _bound(listener: Listener) -> str:

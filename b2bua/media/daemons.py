@@ -9,25 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from b2bua.media.ng import Answer, Answered
+from b2bua.policy.media import Daemon
 
 DEAD_PING = 1.0  # seconds between pings of a dead one, at most
 OWED = 3600.0  # seconds for which a deletion is kept: by then rtpengine has ended the session for its silence
 MAX_OWED = 20_000
 AT_ONCE = 16  # deletions asked for at a time: the rest would overflow its socket
-
-
-class Daemon(NamedTuple):
-    """One rtpengine: the IP address and port of its ng socket, and its share of the sessions (0: only in need)."""
-
-    host: str
-    port: int
-    weight: int = 1
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Asks(Protocol):

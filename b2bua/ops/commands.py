@@ -24,7 +24,7 @@ from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
 from b2bua.ops.legs import leg_rows, media_table, peer_of, way_of
 from b2bua.ops.log import escaped
-from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
+from b2bua.ops.standing import ENGINES, LIMITS, MEMBERS, engine_rows, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
 from b2bua.ops.terminal import NARROWEST, Look
@@ -80,8 +80,8 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "bindings", "registrations", "limits", "leaks", "explain", "stats", "unregister", "drain", "undrain",
-        "help", "quit",
+        "groups", "bindings", "registrations", "engines", "limits", "leaks", "explain", "stats", "unregister", "drain",
+        "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -115,8 +115,8 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.limits, self.leaks,
-            self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.engines, self.limits,
+            self.leaks, self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -250,6 +250,11 @@ class Commands:
         if rows:
             self._say(table(REGISTRATIONS, rows))
         self._say(counted(len(rows), "registration"))
+
+    def engines(self) -> None:
+        """Who carries media: the relay's ports, the daemons of each engine, and how many sessions each of them has."""
+        rows = engine_rows(self._border.relay, self._border.rtpengines)
+        self._say(table(ENGINES, rows) if rows else "no media is anchored")
 
     def limits(self) -> None:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""

@@ -18,6 +18,7 @@ from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
 from b2bua.ops.heard import heard_by, totals
 from b2bua.policy.guard import Finding
+from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
@@ -141,6 +142,13 @@ class CallLog:
         tell = _log.info if up else _log.warn
         text = "is up again" if up else "rests"
         tell(f"next hop {{next_hop}} of group {{group}} {text}: {{why}}", next_hop=uri, group=group, why=why)
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
+        """A daemon of a media engine answers again, or no more."""
+        tell = _log.info if up else _log.warn
+        text = "answers" if up else "rests"
+        tell(f"rtpengine {{daemon}} of engine {{engine}} {text}{{why}}", daemon=str(daemon), engine=name,
+             why=f": {why}" if why else "")  # fmt: skip
 
     def binding(self, binding: Binding, what: str) -> None:
         """Somebody is registered, or no more."""
