@@ -50,7 +50,7 @@ class Peer:
 
     def heard(self) -> list[tuple[bytes, str, int]]:
         """What has come: octets, and from where."""
-        found = []
+        found: list[tuple[bytes, str, int]] = []
         while True:
             try:
                 data, source = self.socket.recvfrom(65536)
