@@ -176,3 +176,13 @@ class Sound(Clients):
         assert listed is not None
         self.assertEqual(listed["calls"], [])
         self.assertRegex(bridge.output, r"media by rtp: [1-9][0-9]+ packets of the caller, [1-9][0-9]+ of the callee")
+
+    async def test_by_the_relay(self) -> None:
+        """The same by the relay, as it comes."""
+        bridge, phones = await self.begin(RELAY)
+        await self.talk(phones)
+        await deferLater(clock, 3)
+        await self.hold_and_resume(phones)
+        await deferLater(clock, 1)
+        await self.over(bridge, phones)
+        self.assertRegex(bridge.output, r"media by relay: [1-9][0-9]+ packets of the caller, [1-9][0-9]+ of the callee")

@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media import daemons
-from b2bua.media.daemons import AT_ONCE, MAX_OWED, OWED, Daemon, Peer, choose
+from b2bua.media.daemons import AT_ONCE, MAX_OWED, OWED, Peer, choose
 from b2bua.media.engine_options import said, wrong
 from b2bua.media.ng import Answer, Answered
+from b2bua.policy.media import Daemon
 from b2bua.sip.tokens import Tokens
 
 PONG: Answer = {"result": "pong"}

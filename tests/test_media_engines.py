@@ -13,9 +13,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from b2bua.call.media import End, Report, Said
-from b2bua.media.daemons import Daemon
 from b2bua.media.engines import RtpEngine
 from b2bua.ops.phonelines import free_port
+from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.session import parse_session
 from b2bua.sip.tokens import Tokens

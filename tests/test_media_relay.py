@@ -2,83 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from typing import Any
-
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
-
-from b2bua.media.ports import NoPorts
-from b2bua.media.relay import At, Relay
-from b2bua.sip.grammar import Malformed
-from b2bua.sip.session import parse_session
-
-clock: Any = reactor
-A_SIDE, B_SIDE = At("a", "127.0.0.1", "127.0.0.11"), At("b", "::1", "::1")
-RTP = b"\x80\x00" + bytes(10)
+from b2bua.call.media import End
+from tests.media import ANYBODY, FAR, NEAR, RTP, Peer, RelayCase, place, rtp
 
 
-class Peer:
-    """A socket that sends and hears."""
-
-    def __init__(self, test: TestCase, address: str) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        test.addCleanup(self.socket.close)
-        self.socket.bind((address, 0))
-        self.socket.setblocking(False)
-        self.address, self.port = self.socket.getsockname()[:2]
-
-    def sdp(self, more: str = "", media: str = "audio {} RTP/AVP 0", address: str = "") -> bytes:
-        """Where it wants to hear."""
-        address = address or self.address
-        line = f"c=IN IP{6 if ':' in address else 4} {address}"
-        text = f"v=0\no=x 1 1 IN IP4 10.9.9.9\ns=x\n{line}\nt=0 0\nm={media.format(self.port)}\n{more}"
-        return text.replace("\n", "\r\n").encode()
-
-    def send(self, to: tuple[str, int], data: bytes = RTP) -> None:
-        """A packet."""
-        self.socket.sendto(data, to)
-
-    def heard(self) -> list[tuple[bytes, str, int]]:
-        """What has come: octets, and from where."""
-        found = []
-        while True:
-            try:
-                data, source = self.socket.recvfrom(9000)
-            except BlockingIOError:
-                return found
-            found.append((data, source[0], source[1]))
-
-
-def place(sdp: bytes) -> tuple[str, int]:
-    """Where the first medium of a description goes."""
-    session = parse_session(sdp)
-    where = session.connection_of(session.media[0])
-    assert where is not None
-    return where.host, session.media[0].port
-
-
-class TestRelay(TestCase):
+class TestRelay(RelayCase):
     """One call."""
-
-    def setUp(self) -> None:
-        self.relay = Relay(reactor, 41000, 41040, lambda limit: limit - 1)
-        self.alice, self.bob, self.mallory = Peer(self, "127.0.0.11"), Peer(self, "::1"), Peer(self, "127.0.0.66")
-        self.addCleanup(self.relay.end, "call")
-        self.files = len(os.listdir("/proc/self/fd"))
-
-    def up(self, offer: bytes = b"", answer: bytes = b"") -> tuple[tuple[str, int], tuple[str, int]]:
-        """Offer and answer; where alice sends, and where bob does."""
-        there = self.relay.crossed("call", A_SIDE, B_SIDE, offer or self.alice.sdp())
-        here = self.relay.crossed("call", B_SIDE, A_SIDE, answer or self.bob.sdp())
-        return place(here), place(there)
-
-    async def pause(self) -> None:
-        """Let packets go their way."""
-        await deferLater(clock, 0.05, lambda: None)
 
     async def test_both_ways(self) -> None:
         """IPv4 to IPv6 and back; each hears the other from where it was told that the other is."""
@@ -90,6 +19,15 @@ class TestRelay(TestCase):
         self.assertEqual(self.bob.heard(), [(RTP + b"from alice", *bob_to)])
         self.assertEqual(self.alice.heard(), [(RTP + b"from bob", *alice_to)])
 
+    async def test_many(self) -> None:
+        """Packets that wait in one socket go on in their order, all of them, however long each is."""
+        alice_to, _ = self.up()
+        sent = [rtp(number) + bytes(40 * number) for number in range(40)]
+        for data in sent:
+            self.alice.send(alice_to, data)
+        await self.pause()
+        self.assertEqual([data for data, _, _ in self.bob.heard()], sent)
+
     async def test_reports(self) -> None:
         """RTCP goes to the next port, or where a=rtcp says (RFC 3605)."""
         reports = Peer(self, "127.0.0.11")
@@ -98,8 +36,15 @@ class TestRelay(TestCase):
         await self.pause()
         self.assertEqual([(source, port) for _, source, port in reports.heard()], [(alice_to[0], alice_to[1] + 1)])
 
+    async def test_muxed(self) -> None:
+        """RFC 5761: reports on the port of the medium go on there."""
+        alice_to, _ = self.up(self.alice.sdp("a=rtcp-mux\na=rtcp:9\n"), self.bob.sdp("a=rtcp-mux\n"))
+        self.alice.send(alice_to, b"\x81\xc8" + bytes(26))
+        await self.pause()
+        self.assertEqual(len(self.bob.heard()), 1)
+
     async def test_strangers(self) -> None:
-        """RTP bleed: nothing of a stranger's passes, and nothing is sent to him, before and after."""
+        """RTP bleed, RTP inject: nothing of a stranger's passes, and nothing is sent to him, before and after."""
         alice_to, bob_to = self.up()
         self.mallory.send(alice_to)
         await self.pause()
@@ -113,91 +58,128 @@ class TestRelay(TestCase):
         self.assertEqual(len(self.alice.heard()), 2)
         self.assertEqual(self.mallory.heard(), [])
 
+    async def test_before_the_answer(self) -> None:
+        """Nobody has said yet that he is the one: nothing passes."""
+        bob_to = place(self.offer(NEAR, ANYBODY, self.alice.sdp()))
+        self.bob.send(bob_to)
+        await self.pause()
+        self.assertEqual(self.alice.heard(), [])
+
     async def test_no_rtp(self) -> None:
-        """RFC 3550 5.1: what has another version is not passed on; for other media anything is."""
+        """RFC 7983: STUN and what else is not RTP, DTLS or ZRTP is not passed on; for other media anything is."""
         alice_to, _ = self.up()
-        self.alice.send(alice_to, b"\x00\x01\x00\x00")
-        self.alice.send(alice_to, b"")
+        for data in (b"\x00\x01\x00\x00", b"", b"\xff\x00"):
+            self.alice.send(alice_to, data)
         await self.pause()
         self.assertEqual(self.bob.heard(), [])
-        self.relay.end("call")
+        self.alice.send(alice_to, b"\x16\xfe\xff" + bytes(20))
+        await self.pause()
+        self.assertEqual(len(self.bob.heard()), 1)
+        self.end()
         fax = "image {} udptl t38"
         alice_to, _ = self.up(self.alice.sdp(media=fax), self.bob.sdp(media=fax))
         self.alice.send(alice_to, b"\x00\x01\x00\x00")
         await self.pause()
         self.assertEqual(len(self.bob.heard()), 1)
 
-    async def test_another_port(self) -> None:
-        """A re-INVITE with another port of the peer's: our ports stay, and what goes there goes to the new one."""
-        alice_to, bob_to = self.up()
+    async def test_keepalive_decides_nothing(self) -> None:
+        """Who shares the peer's address cannot take its place with what is no RTP."""
+        alice_to, _ = self.up()
+        other = Peer(self, "127.0.0.11")
+        other.send(alice_to, b"\x00\x01\x00\x00")
+        await self.pause()
+        self.alice.send(alice_to)
+        other.send(alice_to)
+        await self.pause()
+        self.assertEqual(len(self.bob.heard()), 1)
+
+    async def test_behind_a_nat(self) -> None:
+        """RFC 7362: Alice announces an address that is not hers; she is met where she speaks from."""
+        alice_to, bob_to = self.up(self.alice.sdp(address="192.168.7.7"))
         self.alice.send(alice_to)
         await self.pause()
-        self.alice.send(alice_to)  # on its way still
-        moved = Peer(self, "127.0.0.11")
-        self.assertEqual(place(self.relay.crossed("call", A_SIDE, B_SIDE, moved.sdp())), bob_to)
         self.bob.send(bob_to)
-        moved.send(alice_to)
         await self.pause()
-        self.assertEqual((len(moved.heard()), len(self.alice.heard()), len(self.bob.heard())), (1, 0, 2))
+        self.assertEqual((len(self.alice.heard()), len(self.bob.heard())), (1, 1))
 
-    async def test_hold(self) -> None:
-        """c=0.0.0.0: nothing is sent there, and the other side is told so, in its own family."""
+    async def test_not_sent_to(self) -> None:
+        """Nobody is attacked by us: groups, broadcast, nobody's and our own addresses, names and the other family."""
+        for address in ("255.255.255.255", "0.0.0.1", "240.1.1.1", "nowhere.example", "::1", "1.2.3.999"):
+            alice_to, bob_to = self.up(self.alice.sdp(address=address, port=9))
+            self.bob.send(bob_to)
+            await self.pause()
+            stream = next(stream for stream in self.report() if stream.word == NEAR.word)
+            theirs = "127.0.0.11:9" if "example" in address else ""
+            self.assertEqual(stream.theirs, theirs, address)
+            self.end()
+
+    async def test_a_ring(self) -> None:
+        """A peer that announces our own port gets none of it back: no packet goes round for ever."""
+        home = End("near", "outside", "127.0.0.1", "127.0.0.1", "127.0.0.1")
+        target = home._replace(word="far")
+        one = place(self.offer(home, target, Peer(self, "127.0.0.1").sdp()))
+        two = place(self.offer(home, target, Peer(self, "127.0.0.1").sdp(), session="2"))
+        peer = Peer(self, "127.0.0.1")
+        here = place(self.answer(target, home, peer.sdp(address=one[0], port=one[1])))
+        self.assertEqual([stream.theirs for stream in self.report() if stream.word == "far"], [""])
+        there = place(self.answer(target, home, peer.sdp(address=here[0], port=here[1]), session="2"))
+        self.answer(target, home, peer.sdp(address=there[0], port=there[1]))
+        self.offer(home, target, peer.sdp(address=two[0], port=two[1]))
+        self.answer(target, home, peer.sdp(address=there[0], port=there[1]))
+        targets = [stream.theirs for session in ("call", "2") for stream in self.report(session)]
+        self.assertIn("", targets)
+        peer.send(here)
+        peer.send(there)
+        await self.pause()
+        self.assertLess(sum(stream.packets for stream in self.report()), 10)
+
+    async def test_twice_anchored(self) -> None:
+        """A call that comes back to us by a proxy goes by two pairs on either side, and is heard."""
+        home = NEAR._replace(address="127.0.0.1", bound="127.0.0.1")
+        proxy = End("far", "inside", "127.0.0.2", "127.0.0.2", "127.0.0.33")
+        back = proxy._replace(word="near")
+        other = End("far", "outside", "127.0.0.1", "127.0.0.1", "127.0.0.12")
+        carol = Peer(self, "127.0.0.12")
+        out = self.offer(home, proxy, self.alice.sdp())
+        carol_to = place(self.offer(back, other, out, session="2"))
+        inward = self.answer(other, back, carol.sdp(), session="2")
+        alice_to = place(self.answer(proxy, home, inward))
+        self.alice.send(alice_to)
+        carol.send(carol_to)
+        await self.pause()
+        self.assertEqual((len(self.alice.heard()), len(carol.heard())), (1, 1))
+
+    async def test_report(self) -> None:
+        """What came, what did not, and how long nothing has."""
         alice_to, bob_to = self.up()
-        self.assertEqual(place(self.relay.crossed("call", A_SIDE, B_SIDE, self.alice.sdp(address="0.0.0.0")))[0], "::")
-        self.bob.send(bob_to)
+        for number in (65533, 65534, 0, 2, 1, 5):  # 65535 is lost, and 3 and 4
+            self.alice.send(alice_to, rtp(number))
         await self.pause()
-        self.assertEqual(self.alice.heard(), [])
+        near, far = sorted(self.report(), key=lambda stream: stream.word, reverse=True)
+        self.assertEqual((near.word, near.kind, near.packets, near.octets, near.lost), ("near", "audio", 6, 6 * 172, 3))
+        self.assertEqual(near.ours, f"127.0.0.1:{alice_to[1]}")
+        self.assertEqual(near.theirs, f"127.0.0.11:{self.alice.port}")
+        self.assertEqual((far.ours, far.theirs), (f"[::1]:{bob_to[1]}", f"[::1]:{self.bob.port}"))
+        self.assertEqual((far.packets, far.lost), (0, 0))
+        assert near.idle is not None and far.idle is not None
+        self.assertGreater(far.idle, near.idle)
+        self.assertEqual(len(self.end() or ()), 2)
+        self.assertIsNone(self.end())
 
-    async def test_forks(self) -> None:
-        """Two who answer the same offer share its port; each speaks by a stream of its own."""
-        carol = Peer(self, "::1")
-        bob_to = place(self.relay.crossed("call", A_SIDE, B_SIDE, self.alice.sdp()))
-        second = At("a2", "127.0.0.1", "127.0.0.11")
-        by_bob = place(self.relay.crossed("call", B_SIDE, A_SIDE, self.bob.sdp()))
-        self.assertEqual(place(self.relay.crossed("call", second, B_SIDE, self.alice.sdp())), bob_to)
-        by_carol = place(self.relay.crossed("call", B_SIDE, second, carol.sdp()))
-        self.assertNotEqual(by_bob, by_carol)
-        self.bob.send(bob_to)
-        await self.pause()
-        self.assertEqual([port for _, _, port in self.alice.heard()], [by_bob[1]])
-
-    def test_ends(self) -> None:
-        """Every way it can end leaves no socket and no port."""
-        self.up()
-        self.assertEqual((self.relay.used, len(os.listdir("/proc/self/fd"))), (2, self.files + 4))
-        self.relay.end("call")
-        self.relay.end("call")
-        self.assertEqual((self.relay.used, len(os.listdir("/proc/self/fd"))), (0, self.files))
-
-    def test_taken_by_another(self) -> None:
-        """A port that another program has: the next one."""
-        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(other.close)
-        other.bind(("127.0.0.1", 41001))
+    async def test_many_sources(self) -> None:
+        """Two synchronization sources on one port: nobody can tell what was lost."""
         alice_to, _ = self.up()
-        self.assertNotEqual(alice_to[1], 41000)
-        self.relay.end("call")
-        self.assertEqual(self.relay.used, 0)
+        for number in range(20):
+            self.alice.send(alice_to, rtp(number + 500 * (number % 2), number % 2))
+        await self.pause()
+        self.assertEqual([stream.lost for stream in self.report() if stream.word == "near"], [None])
 
-    def test_no_ports(self) -> None:
-        """More media than ports."""
-        offer = self.alice.sdp("m=audio 5000 RTP/AVP 0\n" * 31)
-        self.assertRaises(NoPorts, self.relay.crossed, "call", A_SIDE, B_SIDE, offer)
-        self.relay.end("call")
-        self.assertEqual(self.relay.used, 0)
-
-    def test_what_crosses(self) -> None:
-        """No address of the other side's, in no line; what is not UDP is refused."""
-        more = (
-            "a=candidate:1 1 udp 2113937151 192.168.1.4 54400 typ host\na=rtcp:9 IN IP4 10.9.9.9\na=ice-ufrag:F\n"
-            "m=message 2855 TCP/MSRP *\nc=IN IP4 10.9.9.9\na=path:msrp://10.9.9.9:2855/x;tcp\nm=video 0 RTP/AVP 31\n"
-        )
-        said = self.relay.crossed("call", A_SIDE, B_SIDE, self.alice.sdp(more))
-        for secret in (b"127.0.0.11", b"192.168.1.4", b"IP4 10.9.9.9\r\na", b"msrp:", b"ice-"):
-            self.assertNotIn(secret, said.partition(b"s=x")[2])
-        self.assertEqual([media.port > 0 for media in parse_session(said).media], [True, False, False])
-
-    def test_malformed(self) -> None:
-        """Nothing is taken for what cannot be read."""
-        self.assertRaises(Malformed, self.relay.crossed, "call", A_SIDE, B_SIDE, b"v=0\r\nm=audio\r\n")
-        self.assertEqual(self.relay.used, 0)
+    def test_silence_that_means_nothing(self) -> None:
+        """Who is on hold, or was told to be silent, is not waited for."""
+        self.up(self.alice.sdp("a=sendonly\n"), self.bob.sdp("a=recvonly\n"))
+        idle = {stream.word: stream.idle for stream in self.report()}
+        self.assertIsNone(idle[FAR.word])
+        self.assertIsNotNone(idle[NEAR.word])
+        self.end()
+        self.up(self.alice.sdp(address="0.0.0.0"))
+        self.assertIsNone({stream.word: stream.idle for stream in self.report()}[FAR.word])

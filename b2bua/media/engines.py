@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol
 
 from b2bua.call.media import THE_ENGINE, Reported, Said, Then, unanchored
 from b2bua.media import counted, engine_words
-from b2bua.media.daemons import Daemon, Peer, Tell, choose
+from b2bua.media.daemons import Peer, Tell, choose
 from b2bua.media.engine_sessions import Offer, Place, Session
 from b2bua.media.engine_words import Described
 from b2bua.media.ng import Answer, Ng
+from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed
 
 # What rtpengine says when it is the description that it does not want.

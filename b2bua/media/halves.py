@@ -1,118 +1,137 @@
-"""Ports of ours, and what comes in at each: to whom it goes on, and how much of it there was."""
+"""Ports of ours, and the peers at each: whose packet goes on to whom, and how much of it there was."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
-
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from typing import Any, Protocol
 
 from b2bua.media.latch import Latch, Place
 
-AT_ONCE = 32  # datagrams taken before others have their turn
-LARGEST = 2048  # octets; RTP does not come in fragments
 BUFFER = 256 << 10  # octets asked of the kernel
+MANY = 16  # changes of its synchronization source after which nobody can tell what was lost
+
+ANYTHING = bytes([1]) * 256
+# What goes on of RTP's neighbours, by the first octet (RFC 7983 7): RTP and RTCP, DTLS, ZRTP; not STUN and TURN.
+RTP = bytes(1 if 16 <= first < 64 or 128 <= first < 192 else 0 for first in range(256))
+
+
+class Watch(Protocol):
+    """Reads what comes in at ports."""
+
+    def add(self, port: Port) -> None:
+        """From now on."""
+
+    def remove(self, port: Port) -> None:
+        """No more."""
 
 
 class Half:
     """One peer at one port: what it sends goes on to `other`'s peer. Times are the clock's seconds."""
 
-    __slots__ = ("port", "latch", "other", "packets", "octets", "last", "rtp")
+    __slots__ = ("port", "latch", "other", "passes", "packets", "octets", "last", "lost", "following", "_ssrc", "mixed")
 
-    def __init__(self, port: Port, rtp: bool) -> None:
+    def __init__(self, port: Port, latch: Latch, now: float) -> None:
         self.port = port
-        self.latch = Latch()
+        self.latch = latch
         self.other: Half | None = None
-        self.rtp = rtp  # whether only RTP and RTCP, which begin with their version, may pass
+        self.passes = ANYTHING  # by the first octet of a packet: whether it may go on
         self.packets = 0
         self.octets = 0
-        self.last = 0.0
+        self.last = now
+        self.lost = 0  # estimated from RTP's sequence numbers
+        self.following = -1  # the sequence number that is due
+        self.mixed = 0  # how often the synchronization source was another one
+        self._ssrc = b""
         port.halves.append(self)
 
+    def announce(self, where: Place | None, signalling: str, reachable: bool) -> None:
+        """Where the peer wants it."""
+        if self.latch.announce(where, signalling, reachable):
+            self.port.forget(self)
+
+    def jumped(self, packet: memoryview) -> None:
+        """A packet that is not the one that was due (RFC 3550 A.1): lost ones before it, a late one, or another source.
+
+        Reports on the same port (RFC 5761 4) have no sequence number.
+        """
+        if self.passes is ANYTHING or len(packet) < 12 or packet[0] < 128 or 192 <= packet[1] < 224:
+            return
+        number = packet[2] << 8 | packet[3]
+        ssrc = bytes(packet[8:12])
+        gap = (number - self.following) & 0xFFFF
+        if ssrc != self._ssrc:
+            self.mixed += 1
+            self._ssrc = ssrc
+        elif gap >= 0xFF00:
+            self.lost = max(self.lost - 1, 0)  # late, not lost
+            return
+        elif gap < 3000:
+            self.lost += gap
+        self.following = (number + 1) & 0xFFFF
+
     def close(self) -> None:
-        """This peer is there no more; the port goes with the last one."""
+        """This peer is there no more."""
         if self in self.port.halves:
             self.port.halves.remove(self)
-            if self.other is not None:
-                self.other.other = None
-                self.other = None
-            if not self.port.halves:
-                self.port.close()
+            self.port.forget(self)
+        if self.other is not None:
+            self.other.other = None
+            self.other = None
 
 
-@implementer(IReadDescriptor)
 class Port:
     """A UDP socket for media. Several peers may share one: forks of one offer."""
 
-    def __init__(self, address: str, number: int, reactor: Any, closed: Callable[[Port], None]) -> None:
-        """OSError where the port is somebody else's."""
+    __slots__ = ("address", "number", "halves", "known", "receive", "send", "_socket", "_watch", "_closed")
+
+    def __init__(self, address: str, number: int, watch: Watch, closed: Callable[[Port], None]) -> None:
+        """OSError where the port is somebody else's, or the system has no more sockets."""
         self.address = address
         self.number = number
         self.halves: list[Half] = []
-        self._reactor = reactor
+        self.known: dict[Any, Half] = {}  # by the address as the socket says it, of those who have spoken
+        self._watch = watch
         self._closed = closed
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            if family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             self._socket.bind((address, number))
+            self.receive = self._socket.recvfrom_into
+            self.send = self._socket.sendto
+            watch.add(self)
         except OSError:
             self._socket.close()
             raise
-        reactor.addReader(self)
 
     def fileno(self) -> int:
-        """For the reactor."""
+        """Of its socket; -1 once that is closed."""
         return self._socket.fileno()
 
-    def logPrefix(self) -> str:
-        """For the reactor."""
-        return "media"
+    def meet(self, address: Any, first: int) -> Half | None:
+        """Whose packet this is, of a source that has not spoken yet; None: a stranger's.
 
-    def doRead(self) -> None:
-        """Packets go on, as they come."""
-        receive, halves, now = self._socket.recvfrom, self.halves, self._reactor.seconds()
-        for _ in range(AT_ONCE):
-            try:
-                data, address = receive(LARGEST)
-            except BlockingIOError:
-                return
-            except OSError:  # an ICMP error of something sent: the peer may not listen yet
-                continue
-            source: Place = address[0], address[1]
-            for half in halves:
-                if half.latch.takes(source):
-                    self._carry(half, data, now)
-                    break
+        Who announced exactly this place comes before who may have meant it.
+        """
+        source: Place = address[0], address[1]
+        may = [half for half in self.halves if half.passes[first]]
+        for half in sorted(may, key=lambda half: half.latch.announced != source):
+            if half.latch.takes(source):
+                self.forget(half)
+                self.known[address] = half
+                return half
+        return None
 
-    def _carry(self, half: Half, data: bytes, now: float) -> None:
-        if half.rtp and (not data or data[0] >> 6 != 2):  # RFC 3550 5.1; STUN and the like are not for the other side
-            return
-        half.packets += 1
-        half.octets += len(data)
-        half.last = now
-        other = half.other
-        if other is not None and (target := other.latch.target) is not None:
-            other.port.send(data, target)
-
-    def send(self, data: bytes, target: Place) -> None:
-        """Send one packet; lost where it cannot be."""
-        try:
-            self._socket.sendto(data, target)
-        except (OSError, ValueError):
-            pass
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        """The reactor gives a socket up after an error, which is only a peer's: it is as good as before."""
-        if self._socket.fileno() >= 0:
-            self._reactor.addReader(self)
+    def forget(self, half: Half) -> None:
+        """What this peer announced has changed, or it has gone."""
+        self.known = {address: each for address, each in self.known.items() if each is not half}
 
     def close(self) -> None:
         """Nobody is left at it."""
         if self._socket.fileno() >= 0:
-            self._reactor.removeReader(self)
+            self._watch.remove(self)
             self._socket.close()
             self._closed(self)

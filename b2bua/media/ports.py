@@ -9,7 +9,7 @@ REST = 60.0  # seconds before a pair is used again: what is still on its way is 
 
 
 class NoPorts(Exception):
-    """All are in use, or rest."""
+    """None can be had: all are in use or rest, or the system gives no more."""
 
 
 class Ports:
@@ -36,15 +36,16 @@ class Ports:
         while self._resting and self._resting[0][0] <= now:
             self._free.append(self._resting.popleft()[1])
         if not self._free:
-            raise NoPorts
+            raise NoPorts("no media ports are left")
         self.used += 1
         return self._free.popleft()
 
     def give_back(self, port: int) -> None:
-        """A pair is not used any more."""
+        """A pair is not used any more, or somebody else has bound it: it rests."""
         self.used -= 1
         self._resting.append((self._now() + REST, port))
 
-    def skip(self, port: int) -> None:
-        """A pair that somebody else has bound: it rests as well."""
-        self.give_back(port)
+    def untouched(self, port: int) -> None:
+        """A pair that was not bound after all: it is the next one."""
+        self.used -= 1
+        self._free.appendleft(port)

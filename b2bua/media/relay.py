@@ -1,132 +1,241 @@
 """The built-in relay: media goes by ports of ours, so that neither side sees where the other's comes from.
 
-`offer` and `answer` change a session description; what it announces decides who may speak (`media.latch`). Only UDP
-passes: another medium is refused by port 0 (RFC 3264 6). ICE is not spoken, so its lines do not cross.
+Which ports belong to whom? An offer between two parties who have not agreed yet binds a pair for each medium towards
+who is to answer. Who that is, is not known before the answer: these pairs are the branch's, and everybody who answers
+below it is met at them, told apart by where each announced to be. An answer is to the offer between its own two words
+where there is one, else to the last offer of its branch. Towards the offerer each who answers has a pair of its own;
+that of the first is bound with the offer, so that a call fails early if it must. Once two parties have agreed, their
+later offers and answers, from either end, keep the ports of a medium for as long as it is there.
+
+What an offer says is done when it is answered (`latch` decides then who may speak): one that is refused has changed
+nothing, and the last offer and answer said once more change nothing either. An answer that is said once more without
+an offer counts as it is then: some say another one in their 200 than in their 183.
+
+The relay carries UDP, one pair for each medium. It makes no SRTP, speaks no ICE, no DTLS and no bundle, and changes
+no codec (`description`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from b2bua.media.halves import Port
-from b2bua.media.latch import Place
-from b2bua.media.ports import NoPorts, Ports
-from b2bua.media.strand import Pair, Side, Strand
-from b2bua.sip.grammar import is_address
-from b2bua.sip.session import Connection, Media, parse_session
+from b2bua.call.media import End, Reported, Said, Stream, Then, unanchored
+from b2bua.media.description import carried, check_profile, crossed
+from b2bua.media.places import wanted
+from b2bua.media.pool import Pool
+from b2bua.media.ports import NoPorts
+from b2bua.media.strand import Medium, Pair, Strand
+from b2bua.sip.grammar import Malformed
+from b2bua.sip.session import Media, Session, parse_session
 
-TRIES = 16  # pairs that others may have bound, one after the other
-
-_ICE = b"candidate remote-candidates end-of-candidates ice-ufrag ice-pwd ice-options ice-lite ice-mismatch ice-pacing"
-_ELSEWHERE = (*_ICE.split(), b"rtcp", b"rtcp-xr", b"zoned", b"alt", b"path", b"source-filter")
-_NOWHERE = {4: "0.0.0.0", 6: "::"}
+Key = tuple[str | frozenset[str], str, int]  # a branch or two parties, a party, the number of the medium
+Words = frozenset[str]
 
 
-class At(NamedTuple):
-    """A leg as the relay knows it: a word of ours, the address that its peer sees, and where that speaks from."""
+class Offer:
+    """Who made an offer, and what it said; None for a medium that cannot pass. `answered`: by which two parties."""
 
-    leg: str
-    address: str
-    signalling: str
+    __slots__ = ("source", "media", "answered")
+
+    def __init__(self, source: End, media: Sequence[Medium | None]) -> None:
+        self.source = source
+        self.media = media
+        self.answered: set[Words] = set()
+
+
+class Talk:
+    """What is held for one session."""
+
+    __slots__ = ("pairs", "open", "agreed", "offered")
+
+    def __init__(self) -> None:
+        self.pairs: dict[Key, tuple[str, Pair]] = {}  # with the address that they are bound at
+        self.open: dict[str, Offer] = {}  # by branch: what those may answer who have not yet
+        self.agreed: dict[Words, dict[int, Strand]] = {}  # by the two parties
+        self.offered: dict[Words, Offer] = {}  # by the two parties: what waits for an answer
 
 
 class Relay:
-    """Every call's ports. `below` gives random numbers."""
+    """Every session's ports, from `first_port` to `last_port`. `below(n)` is a random number from 0 to n - 1."""
 
-    def __init__(self, reactor: Any, first: int, last: int, below: Callable[[int], int]) -> None:
-        self._reactor = reactor
-        self._range = first, last
-        self._below = below
-        self._ports: dict[str, Ports] = {}  # by address
-        self._calls: dict[str, dict[frozenset[str], list[Strand]]] = {}
-        self._offered: dict[tuple[str, str, int], Pair] = {}  # by call, leg and medium: what several forks share
+    name = "relay"
+
+    def __init__(self, reactor: Any, first_port: int, last_port: int, below: Callable[[int], int]) -> None:
+        self._now = reactor.seconds
+        self._pool = Pool(reactor, first_port, last_port, below)
+        self._secret = bytes(below(256) for _ in range(16))
+        self._talks: dict[str, Talk] = {}
 
     @property
     def used(self) -> int:
         """How many pairs of ports are in use."""
-        return sum(ports.used for ports in self._ports.values())
+        return self._pool.used
 
-    def crossed(self, call: str, source: At, target: At, sdp: bytes) -> bytes:
-        """A description of one leg's, offer or answer, as the other leg says it.
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._talks)
 
-        Malformed for what cannot be read, NoPorts where there are none left; then nothing has changed but what ends
-        with the call.
-        """
-        session = parse_session(sdp)
-        strands = self._calls.setdefault(call, {}).setdefault(frozenset((source.leg, target.leg)), [])
-        for number, media in enumerate(session.media):
-            if number == len(strands):
-                strands.append(Strand(media.rtp))
-            where = session.connection_of(media)
-            if media.refused or not media.datagrams:
-                media.at(0)
-                media.put(b"c", _connection(target.address, False))
+    def offer(self, said: Said, then: Then) -> None:
+        """See `Engine`."""
+        then(self._tried(self._offer, said))
+
+    def answer(self, said: Said, then: Then) -> None:
+        """See `Engine`."""
+        then(self._tried(self._answer, said))
+
+    def end(self, session: str, then: Reported) -> None:
+        """See `Engine`. Its ports are used again after a rest."""
+        talk = self._talks.pop(session, None)
+        report = None if talk is None else self._report(talk)
+        if talk is not None:
+            for strands in talk.agreed.values():
+                for strand in strands.values():
+                    strand.close()
+            self._release(talk, list(talk.pairs))
+        then(report)
+
+    def query(self, session: str, then: Reported) -> None:
+        """See `Engine`."""
+        talk = self._talks.get(session)
+        then(None if talk is None else self._report(talk))
+
+    def close(self) -> None:
+        """All sessions are over."""
+        for session in list(self._talks):
+            self.end(session, lambda report: None)
+
+    def _report(self, talk: Talk) -> list[Stream]:
+        now = self._now()
+        return [
+            stream for strands in talk.agreed.values() for strand in strands.values() for stream in strand.streams(now)
+        ]
+
+    def _tried(self, crossing: Callable[[Talk, Said, Session], bytes], said: Said) -> bytes | Malformed:
+        """What comes of it. Nothing is held for a session whose first offer failed."""
+        talk = self._talks.get(said.session) or Talk()
+        before = set(talk.pairs)
+        for end in (said.source, said.target):
+            self._pool.known_as(end.address, end.bound)
+        try:
+            session = parse_session(said.sdp)
+            _read(session)
+            check_profile(session, said.source, said.target)
+            sdp = crossing(talk, said, session)
+        except Malformed as fault:
+            return fault
+        except NoPorts as reason:
+            for key in talk.pairs.keys() - before:  # nobody was told of them
+                self._pool.untouched(*talk.pairs.pop(key))
+            return unanchored(str(reason), 503)
+        self._talks[said.session] = talk
+        return sdp
+
+    def _offer(self, talk: Talk, said: Said, session: Session) -> bytes:
+        source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
+        media = [_medium(session, media, source) for media in session.media]
+        agreed = talk.agreed.get(words)
+        ports: list[int | None] = []
+        for number, medium in enumerate(media):
+            if medium is None:
+                ports.append(None)
+            elif agreed is not None and number in agreed:
+                ports.append(agreed[number].port(target.word))
+            elif agreed is not None:
+                ports.append(self._pair(talk, (words, target.word, number), target).rtp.number)
+                self._pair(talk, (words, source.word, number), source)
             else:
-                here = self._side(call, strands[number], source, number)
-                there = self._side(call, strands[number], target, number)
-                here.announce(*_places(media, where, source.signalling), source.signalling)
-                self._rewrite(media, there, target.address, where)
-            media.silence(_ELSEWHERE)
-        if session.first(b"c"):
-            session.put(b"c", _connection(target.address, False))
-        session.silence(_ELSEWHERE)
-        return bytes(session)
+                ports.append(self._pair(talk, (said.branch, source.word, number), target).rtp.number)
+                self._pair(talk, ("", source.word, number), source)  # for the first who answers
+        talk.offered[words] = offer = Offer(source, media)
+        if agreed is None:
+            talk.open[said.branch] = offer
+        return crossed(session, target, ports, self._secret)
 
-    def end(self, call: str) -> None:
-        """The call is over: its ports are free again after a rest."""
-        for strands in self._calls.pop(call, {}).values():
-            for strand in strands:
-                strand.close()
-        self._offered = {key: pair for key, pair in self._offered.items() if key[0] != call}
-
-    def _side(self, call: str, strand: Strand, at: At, number: int) -> Side:
-        """The side of a leg; one leg has one pair of ports for a medium, whoever is on the other side."""
-
-        def take() -> Pair:
-            key = call, at.leg, number
-            pair = self._offered.get(key)
-            if pair is None:
-                pair = self._offered[key] = self._pair(at.address)
-            return pair
-
-        return strand.side(at.leg, take)
-
-    def _pair(self, address: str) -> Pair:
-        ports = self._ports.get(address)
-        if ports is None:
-            ports = self._ports[address] = Ports(*self._range, self._below, self._reactor.seconds)
-        for _ in range(TRIES):
-            number = ports.take()
-            try:
-                rtp = Port(address, number, self._reactor, lambda port: ports.give_back(port.number))
-            except OSError:
-                ports.skip(number)
+    def _answer(self, talk: Talk, said: Said, session: Session) -> bytes:
+        source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
+        first = words not in talk.agreed
+        offer = talk.offered.pop(words, None) or talk.open.get(said.branch)
+        if offer is not None and words in offer.answered:
+            offer = None
+        if first and offer is None:
+            raise unanchored("an answer to an offer that the relay does not know", 503)
+        media = [_medium(session, media, source) for media in session.media]
+        if first and offer is not None:
+            self._take_places(talk, said, offer, media)
+        strands = talk.agreed.setdefault(words, {})
+        ports: list[int | None] = []
+        for number, medium in enumerate(media):
+            offered = offer.media[number] if offer is not None and number < len(offer.media) else None
+            if medium is None or number not in strands and offered is None:
+                ports.append(None)
                 continue
-            try:
-                return Pair(rtp, Port(address, number + 1, self._reactor, lambda port: None))
-            except OSError:
-                rtp.close()
-        raise NoPorts
+            if number not in strands:
+                strands[number] = self._strand(talk, said, offer.source.word if offer else "", number)
+            ports.append(strands[number].port(target.word))
+            self._agree(strands[number], source, medium, target, offered)
+        if offer is not None:
+            offer.answered.add(words)
+        self._drop(talk, words, [number for number, port in enumerate(ports) if port is None])
+        return crossed(session, target, ports, self._secret)
 
-    def _rewrite(self, media: Media, there: Side, address: str, where: Connection | None) -> None:
-        held = where is not None and where.host in _NOWHERE.values()
-        media.at(there.pair.rtp.number)
-        media.put(b"c", _connection(address, held))
+    def _agree(self, strand: Strand, source: End, medium: Medium, target: End, offered: Medium | None) -> None:
+        """Offer and answer are done; without an offer the answer was said once more, or another way."""
+        strand.announce(source, medium)
+        if offered is not None:
+            strand.announce(target, offered)
+            strand.expect(source.word, medium.rtp and medium.speaks and offered.hears, self._now())
+            strand.expect(target.word, medium.rtp and offered.speaks and medium.hears, self._now())
+
+    def _take_places(self, talk: Talk, said: Said, offer: Offer, media: Sequence[Medium | None]) -> None:
+        """Two parties agree for the first time: ports towards the offerer, all that are needed, or NoPorts."""
+        words = frozenset((said.source.word, said.target.word))
+        for number, (one, other) in enumerate(zip(offer.media, media, strict=False)):
+            if one and other:
+                spare = talk.pairs.pop(("", offer.source.word, number), None)
+                if spare is not None:
+                    talk.pairs[words, said.target.word, number] = spare
+                self._pair(talk, (words, said.target.word, number), said.target)
+
+    def _strand(self, talk: Talk, said: Said, offerer: str, number: int) -> Strand:
+        """A medium that is new between these two; their ports are there."""
+        source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
+        here = talk.pairs.get((words, source.word, number)) or talk.pairs[said.branch, offerer, number]
+        there = talk.pairs[words, target.word, number]
+        return Strand({source: here[1], target: there[1]}, self._pool.is_ours, self._pool.port_at, self._now())
+
+    def _drop(self, talk: Talk, words: Words, numbers: list[int]) -> None:
+        """These media are not between the two any more; what a branch shares stays."""
+        for number in numbers:
+            strand = talk.agreed[words].pop(number, None)
+            if strand is not None:
+                strand.close()
+            self._release(talk, [(words, word, number) for word in words])
+
+    def _pair(self, talk: Talk, key: Key, end: End) -> Pair:
+        """The pair that is known by this key. NoPorts where it is a new one, and none can be had."""
+        held = talk.pairs.get(key)
+        if held is None:
+            held = talk.pairs[key] = end.bound, self._pool.take(end.bound)
+        return held[1]
+
+    def _release(self, talk: Talk, keys: list[Key]) -> None:
+        for key in keys:
+            held = talk.pairs.pop(key, None)
+            if held is not None:
+                self._pool.give_back(*held)
 
 
-def _connection(address: str, held: bool) -> bytes:
-    family = 6 if ":" in address else 4
-    return bytes(Connection(family, _NOWHERE[family] if held else address))
+def _read(session: Session) -> None:
+    """Malformed for a line that cannot be read, also where nobody needs it: nothing has changed yet."""
+    for section in (session, *session.media):
+        _ = section.connection
 
 
-def _places(media: Media, where: Connection | None, signalling: str) -> tuple[Place | None, Place | None]:
-    """Where a medium and its reports are wanted. A name in place of an address: where the signalling comes from."""
-    if where is None or where.host in _NOWHERE.values():
-        return None, None
-    port, other = media.rtcp
-    host = where.host if is_address(where.host) else signalling
-    reports = other.host if other is not None and is_address(other.host) else host
-    if reports in _NOWHERE.values() or media.has(b"rtcp-mux"):
-        return (host, media.port), (host, media.port + 1)
-    return (host, media.port), (reports, port)
+def _medium(session: Session, media: Media, source: End) -> Medium | None:
+    """What is said of a medium; None where it cannot pass. Malformed for what cannot be read."""
+    if not carried(session, media):
+        return None
+    kind = media.kind.decode("ascii")
+    return Medium(kind, media.rtp, session.direction_of(media), *wanted(session, media, source))

@@ -1,12 +1,37 @@
-"""One medium between two legs: ports of ours on either side, and what passes between them."""
+"""One medium between two parties: ports of ours on either side, and what passes between them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from b2bua.media.halves import Half, Port
-from b2bua.media.latch import Place
+from b2bua.call.media import End, Stream
+from b2bua.media.halves import ANYTHING, MANY, RTP, Half, Port
+from b2bua.media.latch import Latch, Place
+from b2bua.media.places import Wanted
+from b2bua.sip.grammar import bracketed
+
+MAX_HOPS = 16  # ports of ours that a packet may go through on its way out: calls that come back to us
+
+
+class Medium(NamedTuple):
+    """What one description says of one medium, and of where it comes from."""
+
+    kind: str
+    rtp: bool
+    direction: bytes
+    media: Wanted
+    reports: Wanted
+
+    @property
+    def speaks(self) -> bool:
+        """Whether who says it will send something."""
+        return self.direction in (b"sendrecv", b"sendonly")
+
+    @property
+    def hears(self) -> bool:
+        """Whether who says it wants to be sent something."""
+        return self.direction in (b"sendrecv", b"recvonly") and self.media.place is not None
 
 
 class Pair(NamedTuple):
@@ -15,21 +40,30 @@ class Pair(NamedTuple):
     rtp: Port
     rtcp: Port
 
+    def close(self) -> None:
+        """They are nobody's any more."""
+        self.rtp.close()
+        self.rtcp.close()
+
 
 class Side:
-    """What one leg of the two has of it: our ports towards its peer, and who may speak there."""
+    """What one party of the two has of it: our ports towards it, who may speak there, and whether it should."""
 
-    __slots__ = ("pair", "rtp", "rtcp")
+    __slots__ = ("address", "rtp", "rtcp", "expected")
 
-    def __init__(self, pair: Pair, is_rtp: bool) -> None:
-        self.pair = pair
-        self.rtp = Half(pair.rtp, is_rtp)
-        self.rtcp = Half(pair.rtcp, is_rtp)
+    def __init__(self, end: End, pair: Pair, ours: Callable[[Place], bool], now: float) -> None:
+        self.address = end.address
+        self.rtp = Half(pair.rtp, Latch(ours), now)
+        self.rtcp = Half(pair.rtcp, Latch(ours), now)
+        self.expected = False  # whether silence means something
 
-    def announce(self, rtp: Place | None, rtcp: Place | None, signalling: str) -> None:
-        """Where the peer wants it."""
-        self.rtp.latch.announce(rtp, signalling)
-        self.rtcp.latch.announce(rtcp, signalling)
+    def stream(self, word: str, kind: str, now: float) -> Stream:
+        """How it is."""
+        rtp, target = self.rtp, self.rtp.latch.target
+        lost = None if rtp.passes is ANYTHING or rtp.mixed > MANY else rtp.lost
+        idle = now - max(rtp.last, self.rtcp.last) if self.expected else None
+        ours, theirs = _said((self.address, rtp.port.number)), _said(target) if target else ""
+        return Stream(word, kind, ours, theirs, rtp.packets, rtp.octets, lost, idle)
 
     def close(self) -> None:
         """It is over."""
@@ -38,31 +72,65 @@ class Side:
 
 
 class Strand:
-    """Both sides, each made when it is first needed."""
+    """Both sides. `port_at` finds the open port at a place of ours."""
 
-    __slots__ = ("_sides", "is_rtp")
+    __slots__ = ("kind", "_sides", "_port_at")
 
-    def __init__(self, is_rtp: bool) -> None:
-        self.is_rtp = is_rtp
-        self._sides: dict[str, Side] = {}
+    def __init__(self, ends: dict[End, Pair], ours: Callable[[Place], bool],
+                 port_at: Callable[[Place], Port | None], now: float) -> None:  # fmt: skip
+        self.kind = ""
+        self._port_at = port_at
+        self._sides = {end.word: Side(end, pair, ours, now) for end, pair in ends.items()}
+        one, other = self._sides.values()
+        one.rtp.other, other.rtp.other = other.rtp, one.rtp
+        one.rtcp.other, other.rtcp.other = other.rtcp, one.rtcp
 
-    def side(self, leg: str, take: Callable[[], Pair]) -> Side:
-        """The side of a leg; `take` gives the ports where it has none yet."""
-        found = self._sides.get(leg)
-        if found is None:
-            found = self._sides[leg] = Side(take(), self.is_rtp)
-            for other in self._sides.values():
-                if other is not found:
-                    _join(found.rtp, other.rtp)
-                    _join(found.rtcp, other.rtcp)
-        return found
+    def port(self, word: str) -> int:
+        """The port of ours that this party is told."""
+        return self._sides[word].rtp.port.number
+
+    def announce(self, end: End, medium: Medium) -> None:
+        """What a party said of it."""
+        side = self._sides[end.word]
+        self.kind = medium.kind
+        for half, (place, reachable) in ((side.rtp, medium.media), (side.rtcp, medium.reports)):
+            half.passes = RTP if medium.rtp else ANYTHING
+            half.announce(None if place and self._comes_back(half, place) else place, end.signalling, reachable)
+
+    def expect(self, word: str, spoken: bool, now: float) -> None:
+        """Whether this party is to be heard from now on."""
+        side = self._sides[word]
+        if spoken and not side.expected:
+            side.rtp.last = now
+        side.expected = spoken
+
+    def _comes_back(self, half: Half, place: Place) -> bool:
+        """Whether what is sent there comes to where it is sent from: a ring of our own ports.
+
+        A call may come back to us and be anchored twice; in a ring one packet would go on for ever.
+        """
+        seen: set[Place] = set()
+        places = [place]
+        while places:
+            port = self._port_at(place := places.pop())
+            if port is None or place in seen:
+                continue
+            seen.add(place)
+            if port is half.port or half.other is not None and port is half.other.port or len(seen) > MAX_HOPS:
+                return True
+            onward = [each.other.latch.target for each in port.halves if each.other is not None]
+            places += [target for target in onward if target is not None]
+        return False
+
+    def streams(self, now: float) -> Iterator[Stream]:
+        """How each side is."""
+        return (side.stream(word, self.kind, now) for word, side in self._sides.items())
 
     def close(self) -> None:
-        """Its ports are nobody's any more."""
+        """Nobody speaks on it any more; its ports are to be closed by who has them."""
         for side in self._sides.values():
             side.close()
-        self._sides.clear()
 
 
-def _join(one: Half, other: Half) -> None:
-    one.other, other.other = other, one
+def _said(place: Place) -> str:
+    return f"{bracketed(place[0])}:{place[1]}"

@@ -27,6 +27,7 @@ from b2bua.policy import routing
 from b2bua.policy.groups import Group, Groups
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice, NoInterface
+from b2bua.policy.media import Daemon
 from b2bua.policy.routing import GROUP, Answer, Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
@@ -272,6 +273,9 @@ class Rehearsal:
         self._explanation.why = self._explanation.why or why
 
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """Never: nobody is asked."""
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
         """Never: nobody is asked."""
 
     def binding(self, binding: Binding, what: str) -> None:

@@ -79,6 +79,11 @@ class Section:
         """Leave out every line of which `unwanted(letter, text)` holds."""
         self._lines = [line for line in self._lines if not unwanted(line[0], line[1])]
 
+    def change(self, said: Callable[[bytes, bytes], bytes | None]) -> None:
+        """Every line says what `said(letter, text)` returns; it is left out where that is None."""
+        lines = [(letter, said(letter, text), end) for letter, text, end in self._lines]
+        self._lines = [(letter, text, end) for letter, text, end in lines if text is not None]
+
     # Attributes
 
     def attributes(self, name: bytes) -> list[bytes]:
