@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,13 @@ def sdp(address: str, port: int = 4000, more: str = "", protocol: str = "RTP/AVP
     where = f"IN IP{kind} {address}"
     text = f"v=0\no=- 1 1 {where}\ns=-\nc={where}\nt=0 0\nm=audio {port} {protocol} 0\n{more}"
     return text.replace("\n", "\r\n").encode()
+
+
+def report(own: int, other: int, lost: int) -> bytes:
+    """A sender's report of SSRC `own`, which says what is lost of `other`'s, and that it has heard its last report."""
+    now = 7  # of no clock: both say the same, so that each hears of its own
+    sent = struct.pack("!BBHIIIIII", 0x81, 200, 12, own, now, 0, 160, 1, 160)
+    return sent + struct.pack("!IIIIII", other, lost, 20, 3, now << 16, 1)
 
 
 class EngineCase(TestCase):
@@ -159,6 +167,24 @@ class TestCalls(EngineCase):
         self.assertIsNotNone(by_word["b"].idle)
         self.assertEqual(await self.listed(engine), [[]])
         self.assertEqual((engine.sessions, engine.status()[0].owed), (0, 0))
+
+    async def test_lost(self) -> None:
+        """Who hears a stream says in its reports (RFC 3550 6.4.1) how much of it is lost."""
+        engine = await self.begin()
+        one, two = Peer(self, "127.0.0.11"), Peer(self, "127.0.0.21")
+        to_b = place(await self.crosses(engine, "offer", A, B, one.sdp("a=rtcp-mux\n")))
+        to_a = place(await self.crosses(engine, "answer", B, A, two.sdp("a=rtcp-mux\n")))
+        for number in range(30):
+            for peer, there, own, other, lost in ((one, to_a, 1, 2, 7), (two, to_b, 2, 1, 3)):
+                peer.send(there, struct.pack("!BBHII", 0x80, 0, number, 160 * number, own) + bytes(160))
+                peer.send(there, report(own, other, lost))
+            await deferLater(clock, 0.05, lambda: None)
+            told: Deferred[Report | None] = Deferred()
+            engine.query("word", told.callback)
+            found = {stream.word: stream.lost for stream in await told or ()}
+            if None not in found.values():
+                break
+        self.assertEqual(found, {"a": 3, "b": 7})
 
     async def test_offers_of_both(self) -> None:
         """The callee changes its port, then the caller; a late offer; every one has its answer."""

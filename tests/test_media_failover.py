@@ -77,6 +77,20 @@ class TestFailover(EngineCase):
         self.assertIsNotNone(await self.end(engine))
         self.assertEqual(await self.listed(engine), [[]])
 
+    async def test_we_are_started_again(self) -> None:
+        """A session of before: its next offer is one like any other, and it can be ended."""
+        engine = await self.begin()
+        await self.call(engine)
+        later = self.engine(self.ports)
+        await self.crosses(later, "offer", B, A, sdp("10.9.9.9", 5000))
+        await self.crosses(later, "answer", A, B, sdp("10.9.9.9"))
+        self.assertEqual(len(await self.end(later) or ()), 2)
+        self.assertEqual(await self.listed(later), [[]])
+        await self.call(engine)
+        self.assertIsNone(await self.end(self.engine(self.ports)))
+        await self.listed(later)
+        self.assertEqual(await self.listed(later), [[]])
+
     async def test_silent(self) -> None:
         """One that is there and says nothing costs a part of the patience; an ended session waits for what is asked."""
         silent = clock.listenUDP(0, DatagramProtocol(), "127.0.0.1")
@@ -98,6 +112,7 @@ class TestFailover(EngineCase):
             self.assertEqual(await self.refused(engine, "offer", A, B, sdp("10.9.9.9")), 503)
         self.assertIsNone(await self.end(engine))
         self.assertEqual(engine.sessions, 0)
+        self.assertEqual([status.alive for status in engine.status()], [False, False])
         self.assertEqual(await self.refused(engine, "offer", A, B, sdp("10.9.9.9"), session="other"), 503)
         self.assertEqual(engine.sessions, 0)
 
