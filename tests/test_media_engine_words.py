@@ -19,6 +19,7 @@ LINES = st.sampled_from([
     b"v=0", b"o=- 1 1 IN IP4 10.9.9.9", b"s=-", b"c=IN IP4 10.9.9.9", b"c=IN IP6 fd00::9", b"c=IN IP4 a.invalid",
     b"c=IN IP4 0.0.0.0", b"c=x", b"t=0 0", b"m=audio 4000 RTP/AVP 0", b"m=message 4 TCP/MSRP *", b"m=video 0 RTP/AVP 9",
     b"a=ice-ufrag:x", b"a=path:msrp://10.9.9.9", b"a=sendonly", b"a=\xff", b"", b"m=audio 99999 RTP/AVP 0", b"\0",
+    b"a=candidate:1 1 UDP 1 10.9.9.8 4000 typ host", b"a=x-at:10.9.9.8", b"o=x",
 ])  # fmt: skip
 TEXTS = st.lists(LINES, max_size=12).map(b"\r\n".join)
 

@@ -203,6 +203,21 @@ class TestCalls(EngineCase):
         await self.end(engine, "late")
         self.assertEqual(await self.listed(engine), [[]])
 
+    async def test_hold(self) -> None:
+        """By direction, and by the address of old (RFC 3264 8.4): either way the other side hears of it."""
+        engine = await self.begin()
+        await self.call(engine)
+        for text, direction in (
+            (sdp("10.9.9.9", 4000, "a=sendonly\n"), b"sendonly"),
+            (sdp("10.9.9.9").replace(b"c=IN IP4 10.9.9.9", b"c=IN IP4 0.0.0.0"), b"sendonly"),
+            (sdp("10.9.9.9", 4000, "a=inactive\n"), b"inactive"),
+            (sdp("10.9.9.9"), b"sendrecv"),
+        ):
+            to_b = parse_session(await self.crosses(engine, "offer", A, B, text))
+            self.assertEqual(to_b.direction_of(to_b.media[0]), direction)
+            self.assertEqual(to_b.held(to_b.media[0]), direction != b"sendrecv")
+            await self.crosses(engine, "answer", B, A, sdp("10.9.9.9", 5000))
+
     async def test_forks(self) -> None:
         """Two answer to one offer: who answered last is heard and hears. A second branch has ports of its own."""
         engine = await self.begin()
@@ -319,8 +334,10 @@ class TestProfiles(EngineCase):
         """Whatever there is: several media, refused ones, some that no engine carries, octets that are no UTF-8."""
         engine = await self.begin()
         more = (
-            "c=IN IP4 10.9.9.9\na=rtcp:4009 IN IP4 10.9.9.9\na=zoned:x 10.9.9.9\na=rtcp-xr:10.9.9.9\na=label:\xff\n"
-            "m=video 0 RTP/AVP 99\nc=IN IP4 10.9.9.9\nm=image 4010 udptl t38\nc=IN IP4 10.9.9.9\na=T38FaxVersion:0\n"
+            "c=IN IP4 10.9.9.9\na=rtcp:4009 IN IP4 10.9.9.9\na=zoned:x 10.9.9.9\na=rtcp-xr:10.9.9.9\n"
+            "a=ssrc:1 cname:x@10.9.9.9\na=label:\xff\nm=video 0 RTP/AVP 99\nc=IN IP4 10.9.9.9\n"
+            "a=rtcp:4009 IN IP4 10.9.9.9\na=candidate:0 1 UDP 2122187007 10.9.9.9 50000 typ host\n"
+            "m=image 4010 udptl t38\nc=IN IP4 10.9.9.9\na=T38FaxVersion:0\n"
             "m=message 4020 TCP/MSRP *\nc=IN IP4 10.9.9.9\na=path:msrp://10.9.9.9:4020/x;tcp\n"
         )
         text = sdp("10.9.9.9", 4000, more).decode().replace("\xff", "?").encode().replace(b"label:?", b"label:\xff")
@@ -343,6 +360,8 @@ class TestProfiles(EngineCase):
             (public, "203.0.113.5", (), "203.0.113.5"),
             (public, "203.0.113.5", ("SIP-source-address",), "198.51.100.7"),
             (A, "10.9.9.9", (), "10.9.9.9"),
+            (A._replace(signalling="10.9.9.8"), "10.9.9.9", (), "10.9.9.9"),
+            (A._replace(signalling="10.9.9.8"), "127.0.0.1", (), "10.9.9.8"),
         )):  # fmt: skip
             text = sdp(host).replace(b"o=- 1 1 IN IP4 media.invalid", b"o=- 1 1 IN IP4 10.9.9.9")
             await self.crosses(engine, "offer", source, B, text, session=str(number), options=options)
