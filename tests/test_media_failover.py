@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -59,6 +61,25 @@ class TestFailover(EngineCase):
         self.assertEqual(self.told[-1], (self.ports[0], True, ""))
         await self.call(engine)
         await self.end(engine)
+        self.assertEqual(await self.listed(engine), [[], []])
+
+    async def test_one_stands_still(self) -> None:
+        """What it carries, and what it was asked meanwhile and reads late, is deleted once it goes on."""
+        engine = await self.begin(2, 1.0, (1, 0))
+        engine.start()
+        await self.until(lambda: len(self.told) == 2)
+        await self.call(engine)
+        process = self.children[0].transport
+        process.signalProcess(signal.SIGSTOP)
+        tasks = Path(f"/proc/{process.pid}/task")
+        await self.until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
+        await self.crosses(engine, "offer", A, B, sdp("10.9.9.9"), session="moved")
+        await self.crosses(engine, "answer", B, A, sdp("10.9.9.9"), session="moved")
+        self.assertIsNone(await self.end(engine))
+        self.assertIsNotNone(await self.end(engine, "moved"))
+        self.assertTrue(engine.status()[0].owed)
+        process.signalProcess(signal.SIGCONT)
+        await self.until(lambda: engine.status()[0].alive and not engine.status()[0].owed)
         self.assertEqual(await self.listed(engine), [[], []])
 
     async def test_restarted(self) -> None:
