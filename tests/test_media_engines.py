@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,13 @@ def sdp(address: str, port: int = 4000, more: str = "", protocol: str = "RTP/AVP
     where = f"IN IP{kind} {address}"
     text = f"v=0\no=- 1 1 {where}\ns=-\nc={where}\nt=0 0\nm=audio {port} {protocol} 0\n{more}"
     return text.replace("\n", "\r\n").encode()
+
+
+def report(own: int, other: int, lost: int) -> bytes:
+    """A sender's report of SSRC `own`, which says what is lost of `other`'s, and that it has heard its last report."""
+    now = 7  # of no clock: both say the same, so that each hears of its own
+    sent = struct.pack("!BBHIIIIII", 0x81, 200, 12, own, now, 0, 160, 1, 160)
+    return sent + struct.pack("!IIIIII", other, lost, 20, 3, now << 16, 1)
 
 
 class EngineCase(TestCase):
@@ -160,6 +168,24 @@ class TestCalls(EngineCase):
         self.assertEqual(await self.listed(engine), [[]])
         self.assertEqual((engine.sessions, engine.status()[0].owed), (0, 0))
 
+    async def test_lost(self) -> None:
+        """Who hears a stream says in its reports (RFC 3550 6.4.1) how much of it is lost."""
+        engine = await self.begin()
+        one, two = Peer(self, "127.0.0.11"), Peer(self, "127.0.0.21")
+        to_b = place(await self.crosses(engine, "offer", A, B, one.sdp("a=rtcp-mux\n")))
+        to_a = place(await self.crosses(engine, "answer", B, A, two.sdp("a=rtcp-mux\n")))
+        for number in range(30):
+            for peer, there, own, other, lost in ((one, to_a, 1, 2, 7), (two, to_b, 2, 1, 3)):
+                peer.send(there, struct.pack("!BBHII", 0x80, 0, number, 160 * number, own) + bytes(160))
+                peer.send(there, report(own, other, lost))
+            await deferLater(clock, 0.05, lambda: None)
+            told: Deferred[Report | None] = Deferred()
+            engine.query("word", told.callback)
+            found = {stream.word: stream.lost for stream in await told or ()}
+            if None not in found.values():
+                break
+        self.assertEqual(found, {"a": 3, "b": 7})
+
     async def test_offers_of_both(self) -> None:
         """The callee changes its port, then the caller; a late offer; every one has its answer."""
         engine = await self.begin()
@@ -176,6 +202,21 @@ class TestCalls(EngineCase):
         self.assertEqual(await self.listed(engine), [["late"]])
         await self.end(engine, "late")
         self.assertEqual(await self.listed(engine), [[]])
+
+    async def test_hold(self) -> None:
+        """By direction, and by the address of old (RFC 3264 8.4): either way the other side hears of it."""
+        engine = await self.begin()
+        await self.call(engine)
+        for text, direction in (
+            (sdp("10.9.9.9", 4000, "a=sendonly\n"), b"sendonly"),
+            (sdp("10.9.9.9").replace(b"c=IN IP4 10.9.9.9", b"c=IN IP4 0.0.0.0"), b"sendonly"),
+            (sdp("10.9.9.9", 4000, "a=inactive\n"), b"inactive"),
+            (sdp("10.9.9.9"), b"sendrecv"),
+        ):
+            to_b = parse_session(await self.crosses(engine, "offer", A, B, text))
+            self.assertEqual(to_b.direction_of(to_b.media[0]), direction)
+            self.assertEqual(to_b.held(to_b.media[0]), direction != b"sendrecv")
+            await self.crosses(engine, "answer", B, A, sdp("10.9.9.9", 5000))
 
     async def test_forks(self) -> None:
         """Two answer to one offer: who answered last is heard and hears. A second branch has ports of its own."""
@@ -293,8 +334,10 @@ class TestProfiles(EngineCase):
         """Whatever there is: several media, refused ones, some that no engine carries, octets that are no UTF-8."""
         engine = await self.begin()
         more = (
-            "c=IN IP4 10.9.9.9\na=rtcp:4009 IN IP4 10.9.9.9\na=zoned:x 10.9.9.9\na=rtcp-xr:10.9.9.9\na=label:\xff\n"
-            "m=video 0 RTP/AVP 99\nc=IN IP4 10.9.9.9\nm=image 4010 udptl t38\nc=IN IP4 10.9.9.9\na=T38FaxVersion:0\n"
+            "c=IN IP4 10.9.9.9\na=rtcp:4009 IN IP4 10.9.9.9\na=zoned:x 10.9.9.9\na=rtcp-xr:10.9.9.9\n"
+            "a=ssrc:1 cname:x@10.9.9.9\na=label:\xff\nm=video 0 RTP/AVP 99\nc=IN IP4 10.9.9.9\n"
+            "a=rtcp:4009 IN IP4 10.9.9.9\na=candidate:0 1 UDP 2122187007 10.9.9.9 50000 typ host\n"
+            "m=image 4010 udptl t38\nc=IN IP4 10.9.9.9\na=T38FaxVersion:0\n"
             "m=message 4020 TCP/MSRP *\nc=IN IP4 10.9.9.9\na=path:msrp://10.9.9.9:4020/x;tcp\n"
         )
         text = sdp("10.9.9.9", 4000, more).decode().replace("\xff", "?").encode().replace(b"label:?", b"label:\xff")
@@ -317,6 +360,8 @@ class TestProfiles(EngineCase):
             (public, "203.0.113.5", (), "203.0.113.5"),
             (public, "203.0.113.5", ("SIP-source-address",), "198.51.100.7"),
             (A, "10.9.9.9", (), "10.9.9.9"),
+            (A._replace(signalling="10.9.9.8"), "10.9.9.9", (), "10.9.9.9"),
+            (A._replace(signalling="10.9.9.8"), "127.0.0.1", (), "10.9.9.8"),
         )):  # fmt: skip
             text = sdp(host).replace(b"o=- 1 1 IN IP4 media.invalid", b"o=- 1 1 IN IP4 10.9.9.9")
             await self.crosses(engine, "offer", source, B, text, session=str(number), options=options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -61,6 +63,25 @@ class TestFailover(EngineCase):
         await self.end(engine)
         self.assertEqual(await self.listed(engine), [[], []])
 
+    async def test_one_stands_still(self) -> None:
+        """What it carries, and what it was asked meanwhile and reads late, is deleted once it goes on."""
+        engine = await self.begin(2, 1.0, (1, 0))
+        engine.start()
+        await self.until(lambda: len(self.told) == 2)
+        await self.call(engine)
+        process = self.children[0].transport
+        process.signalProcess(signal.SIGSTOP)
+        tasks = Path(f"/proc/{process.pid}/task")
+        await self.until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
+        await self.crosses(engine, "offer", A, B, sdp("10.9.9.9"), session="moved")
+        await self.crosses(engine, "answer", B, A, sdp("10.9.9.9"), session="moved")
+        self.assertIsNone(await self.end(engine))
+        self.assertIsNotNone(await self.end(engine, "moved"))
+        self.assertTrue(engine.status()[0].owed)
+        process.signalProcess(signal.SIGCONT)
+        await self.until(lambda: engine.status()[0].alive and not engine.status()[0].owed)
+        self.assertEqual(await self.listed(engine), [[], []])
+
     async def test_restarted(self) -> None:
         """A daemon that knows nothing of a session any more: the next offer makes it anew, and it can be ended."""
         engine = await self.begin()
@@ -76,6 +97,20 @@ class TestFailover(EngineCase):
         await self.crosses(engine, "answer", B, A, sdp("10.9.9.9"))
         self.assertIsNotNone(await self.end(engine))
         self.assertEqual(await self.listed(engine), [[]])
+
+    async def test_we_are_started_again(self) -> None:
+        """A session of before: its next offer is one like any other, and it can be ended."""
+        engine = await self.begin()
+        await self.call(engine)
+        later = self.engine(self.ports)
+        await self.crosses(later, "offer", B, A, sdp("10.9.9.9", 5000))
+        await self.crosses(later, "answer", A, B, sdp("10.9.9.9"))
+        self.assertEqual(len(await self.end(later) or ()), 2)
+        self.assertEqual(await self.listed(later), [[]])
+        await self.call(engine)
+        self.assertIsNone(await self.end(self.engine(self.ports)))
+        await self.listed(later)
+        self.assertEqual(await self.listed(later), [[]])
 
     async def test_silent(self) -> None:
         """One that is there and says nothing costs a part of the patience; an ended session waits for what is asked."""
@@ -98,6 +133,7 @@ class TestFailover(EngineCase):
             self.assertEqual(await self.refused(engine, "offer", A, B, sdp("10.9.9.9")), 503)
         self.assertIsNone(await self.end(engine))
         self.assertEqual(engine.sessions, 0)
+        self.assertEqual([status.alive for status in engine.status()], [False, False])
         self.assertEqual(await self.refused(engine, "offer", A, B, sdp("10.9.9.9"), session="other"), 503)
         self.assertEqual(engine.sessions, 0)
 

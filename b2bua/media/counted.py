@@ -15,18 +15,19 @@ def streams(answer: Answer, word_of: Callable[[str], str], age: float) -> list[S
     rtpengine's times are of its own machine's clock, so they are taken only as distances.
     """
     born = _number(answer, "created") + _number(answer, "created_us") / 1e6
-    lost = _lost(answer)
+    tags = _mapping(answer, "tags")
     found = []
-    for tag, told in _mapping(answer, "tags").items():
+    for tag, told in tags.items():
         word = word_of(tag)
         for medium in _dicts(told, "medias") if word else ():
             rtp = next(_dicts(medium, "streams"), None)
             if rtp is not None:
+                lost = _lost(answer, told, medium.get("index"))
                 found.append(_stream(word, str(medium.get("type", "")), rtp, lost, age + born))
     return found
 
 
-def _stream(word: str, kind: str, rtp: Mapping[str, Any], lost: Mapping[str, int], now: float) -> Stream:
+def _stream(word: str, kind: str, rtp: Mapping[str, Any], lost: int | None, now: float) -> Stream:
     stats = _mapping(rtp, "stats")
     packets = int(_number(stats, "packets"))
     return Stream(
@@ -36,18 +37,24 @@ def _stream(word: str, kind: str, rtp: Mapping[str, Any], lost: Mapping[str, int
         _place(str(_mapping(rtp, "endpoint").get("address", "")), _mapping(rtp, "endpoint").get("port")),
         packets,
         int(_number(stats, "bytes")),
-        lost.get(str(rtp.get("SSRC", ""))),
+        lost,
         max(0.0, now - _number(rtp, "last packet")) if packets else None,
     )
 
 
-def _lost(answer: Answer) -> dict[str, int]:
-    """The packets of each SSRC that somebody says are lost (RFC 3550 6.4.1); only those that report are there."""
-    return {
-        ssrc: int(_number(said, "cumulative loss"))
-        for ssrc, said in _mapping(answer, "SSRC").items()
-        if isinstance(said, dict) and "cumulative loss" in said
-    }
+def _lost(answer: Answer, told: Mapping[str, Any], index: object) -> int | None:
+    """How many packets of an end its listener says are lost (RFC 3550 6.4.1), on the whole way to it.
+
+    rtpengine keeps that under the SSRC of who reports, once it has reports of both.
+    """
+    said = _mapping(answer, "SSRC")
+    for listener in _dicts(told, "subscribers"):
+        for medium in _dicts(_mapping(answer, "tags").get(str(listener.get("tag"))), "medias"):
+            rtp = next(_dicts(medium, "streams"), None)
+            report = said.get(str(rtp.get("SSRC"))) if rtp is not None and medium.get("index") == index else None
+            if isinstance(report, dict) and "cumulative loss" in report:
+                return int(_number(report, "cumulative loss"))
+    return None
 
 
 def _place(host: str, port: object) -> str:

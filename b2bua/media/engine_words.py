@@ -20,12 +20,17 @@ LARGEST = 10_000  # octets of a description: in JSON up to six times as much, an
 
 # What says where somebody is and rtpengine passes as it is.
 _ELSEWHERE = (b"rtcp-xr", b"zoned", b"alt", b"path", b"source-filter", b"remote-candidates")
+# What it makes anew or takes away, where it carries the medium.
+_OWNED = (b"candidate:", b"rtcp:", b"ice-ufrag:", b"ice-pwd:", b"fingerprint:", b"crypto:")
 _NOWHERE = ("0.0.0.0", "::")
-# Addresses that mean something else to whoever is on our side of a NAT (RFC 1918, 6598, 4193, 3927, 4291).
-_INSIDE = [
-    ipaddress.ip_network(each)
-    for each in "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 "
-    "fc00::/7 fe80::/10 ::1/128".split()
+# How far an address means the same: not beyond the machine or the link (RFC 1122, 3927, 4291), not beyond a NAT
+# (RFC 1918, 6598, 4193); any other everywhere.
+_NEAR = [
+    [ipaddress.ip_network(each) for each in nets.split()]
+    for nets in (
+        "127.0.0.0/8 169.254.0.0/16 ::1/128 fe80::/10",
+        "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7",
+    )
 ]
 _UNSAFE = ["no-NULL_HMAC_SHA1_80", "no-NULL_HMAC_SHA1_32", "no-F8_128_HMAC_SHA1_80", "no-F8_128_HMAC_SHA1_32"]
 
@@ -61,13 +66,33 @@ def described(said: Said) -> Described:
         media.silence(_ELSEWHERE)
         if not media.datagrams:
             media.at(0)  # not wanted (RFC 3264 6): rtpengine would pass it with its addresses
+        if not media.port:
+            media.silence(each.rstrip(b":") for each in _OWNED)  # it would leave them as they are
         where = session.connection_of(media)
         if where is not None and not media.refused:
             hosts.add(where.host)
     session.silence(_ELSEWHERE)
+    _hide(session, said.source)
     for section in (session, *session.media):
         _place(section, said.source, ice)
     return Described(session, ice, any(_is_hidden(host, said.source.signalling) for host in hosts))
+
+
+def _hide(session: Session, source: End) -> None:
+    """No attribute that names an address of the party's, such as a=ssrc with a CNAME, but those that rtpengine owns."""
+    own = {source.signalling.encode(), *session.first(b"o").split()[-1:]}
+    for section in (session, *session.media):
+        where = section.connection
+        own.update([where.host.encode("ascii", "replace")] if where is not None else [])
+        for candidate in section.attributes(b"candidate"):
+            own.update(candidate.split()[4:5])
+    own = {each for each in own if each not in (b"0.0.0.0", b"::") and (b"." in each or b":" in each)}
+
+    def names_it(letter: bytes, text: bytes) -> bool:
+        return letter == b"a" and not text.startswith(_OWNED) and any(address in text for address in own)
+
+    for section in (session, *session.media):
+        section.drop(names_it)
 
 
 def _place(section: Section, source: End, ice: bool) -> None:
@@ -88,19 +113,19 @@ def _connection(address: str) -> bytes:
 
 
 def _is_hidden(host: str, signalling: str) -> bool:
-    """Whether a party's address is one behind a NAT, seen from where its signalling comes from.
+    """Whether a party's address means something else here: it is behind a NAT, seen from where its signalling is.
 
     Only then rtpengine is to send to where the signalling comes from: a carrier's media are elsewhere for good reason.
-    So nobody can make us send to an inside address of ours by announcing it from outside.
+    So nobody can make it send to an inside address of ours, or to itself, by announcing that from outside.
     """
-    if not (is_address(host) and is_address(signalling)) or (":" in host) != (":" in signalling):
+    if host in _NOWHERE or not (is_address(host) and is_address(signalling)) or (":" in host) != (":" in signalling):
         return False
-    return _inside(host) and not _inside(signalling)
+    return _reach(host) < _reach(signalling)
 
 
-def _inside(host: str) -> bool:
+def _reach(host: str) -> int:
     address = ipaddress.ip_address(host)
-    return any(address.version == net.version and address in net for net in _INSIDE)
+    return next((at for at, nets in enumerate(_NEAR) if any(address in net for net in nets)), len(_NEAR))
 
 
 def words(said: Said, ready: Described, interfaces: Mapping[str, str]) -> dict[str, Any]:

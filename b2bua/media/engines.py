@@ -138,7 +138,9 @@ class RtpEngine:
     def end(self, session: str, then: Reported) -> None:
         """The session is deleted, on every daemon where it was; on a dead one, once that is back."""
         found = self._sessions.pop(session, None)
-        if found is None:
+        if found is None:  # of before we were started again, perhaps: whoever has it deletes it
+            for peer in self.peers:
+                peer.forget(session)
             then(None)
         else:
             found.ending = then
