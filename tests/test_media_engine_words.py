@@ -31,7 +31,7 @@ class TestWords(SynchronousTestCase):
     def test_any_octets(self, text: bytes) -> None:
         """A value or a Malformed; and octets come back as they went."""
         try:
-            ready = described(Said("word", "one", A, B, text))
+            ready = described(Said("word", "one", A, B, text), b"secret")
         except Malformed:
             return
         keys = offered(Said("word", "one", A, B, text), ready, {})
@@ -44,14 +44,14 @@ class TestWords(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """Both sides' where both have one, else rtpengine's first for both."""
         said = Said("word", "one", A, B, b"v=0\r\nc=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0\r\n")
-        ready = described(said)
+        ready = described(said, b"secret")
         self.assertEqual(offered(said, ready, {"outside": "x", "inside": "y"})["direction"], ["x", "y"])
         self.assertNotIn("direction", offered(said, ready, {"outside": "x"}))
 
     def test_too_large(self) -> None:
         """What might not fit into one datagram is refused."""
         with self.assertRaises(Malformed) as caught:
-            described(Said("word", "one", A, B, b"v=0\r\n" + b"a=x\r\n" * (LARGEST // 5)))
+            described(Said("word", "one", A, B, b"v=0\r\n" + b"a=x\r\n" * (LARGEST // 5)), b"secret")
         self.assertEqual(caught.exception.status, 488)
 
     def test_answers(self) -> None:

@@ -62,6 +62,27 @@ def crossed(session: Session, target: End, ports: Sequence[int | None], secret: 
     return bytes(session)
 
 
+def veil(session: Session, secret: bytes) -> None:
+    """Take out of a description what tells of hosts, but for the lines that say where media goes. Changes `session`."""
+    hosts = _hosts(session)
+
+    def line(letter: bytes, text: bytes) -> bytes | None:
+        if letter in b"mosvc" or letter == b"a" and text.partition(b":")[0] in PLACES:
+            return text
+        return _veiled(letter, text, hosts, secret)
+
+    for section in (session, *session.media):
+        section.change(line)
+
+
+def _veiled(letter: bytes, text: bytes, hosts: frozenset[bytes], secret: bytes) -> bytes | None:
+    """A line without hosts; None where nothing is left of it. A name of a source stands for itself, under another."""
+    told = _CNAME.fullmatch(text)
+    if told is not None and (_shows(told[2], hosts) or b"@" in told[2]):
+        return told[1] + hashlib.blake2b(told[2], key=secret, digest_size=9).hexdigest().encode("ascii")
+    return None if _shows(text.partition(b":")[2] if letter == b"a" else text, hosts) else text
+
+
 def _say(section: Section, target: End, port: int | None, hosts: frozenset[bytes], secret: bytes) -> None:
     """The lines of one section."""
     family = _family(target)
@@ -76,15 +97,12 @@ def _say(section: Section, target: End, port: int | None, hosts: frozenset[bytes
         if letter == b"c":
             connections += 1
             return ours if connections == 1 else None
-        name, _, value = text.partition(b":")
+        name = text.partition(b":")[0]
         if letter == b"a" and name == b"rtcp":
             return b"rtcp:%d" % (port + 1) if port and not mux else None
         if letter == b"a" and (name in _GONE or text.startswith(b"group:BUNDLE")):
             return None
-        told = _CNAME.fullmatch(text)
-        if told is not None and (_shows(told[2], hosts) or b"@" in told[2]):
-            return told[1] + hashlib.blake2b(told[2], key=secret, digest_size=9).hexdigest().encode("ascii")
-        return None if _shows(value if letter == b"a" else text, hosts) else text
+        return _veiled(letter, text, hosts, secret)
 
     section.change(line)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from b2bua.call.media import THE_ENGINE, End, Said
 from b2bua.media import engine_options
+from b2bua.media.description import veil
 from b2bua.sip.grammar import Malformed, is_address
 from b2bua.sip.session import Connection, Section, Session, parse_session
 
@@ -55,8 +56,11 @@ class Described(NamedTuple):
     hidden: bool  # it announces an address behind a NAT
 
 
-def described(said: Said) -> Described:
-    """What rtpengine is to read. Malformed where it cannot be read, or is too large."""
+def described(said: Said, secret: bytes) -> Described:
+    """What rtpengine is to read. Malformed where it cannot be read, or is too large.
+
+    `secret` makes other names of those that would show a host.
+    """
     if len(said.sdp) > LARGEST:
         raise Malformed(f"a session description of more than {LARGEST} octets", THE_ENGINE, 488)
     session = parse_session(said.sdp)
@@ -72,27 +76,10 @@ def described(said: Said) -> Described:
         if where is not None and not media.refused:
             hosts.add(where.host)
     session.silence(_ELSEWHERE)
-    _hide(session, said.source)
+    veil(session, secret)
     for section in (session, *session.media):
         _place(section, said.source, ice)
     return Described(session, ice, any(_is_hidden(host, said.source.signalling) for host in hosts))
-
-
-def _hide(session: Session, source: End) -> None:
-    """No attribute that names an address of the party's, such as a=ssrc with a CNAME, but those that rtpengine owns."""
-    own = {source.signalling.encode(), *session.first(b"o").split()[-1:]}
-    for section in (session, *session.media):
-        where = section.connection
-        own.update([where.host.encode("ascii", "replace")] if where is not None else [])
-        for candidate in section.attributes(b"candidate"):
-            own.update(candidate.split()[4:5])
-    own = {each for each in own if each not in (b"0.0.0.0", b"::") and (b"." in each or b":" in each)}
-
-    def names_it(letter: bytes, text: bytes) -> bool:
-        return letter == b"a" and not text.startswith(_OWNED) and any(address in text for address in own)
-
-    for section in (session, *session.media):
-        section.drop(names_it)
 
 
 def _place(section: Section, source: End, ice: bool) -> None:

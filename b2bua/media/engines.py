@@ -69,6 +69,7 @@ class RtpEngine:
         self.below = tokens.below
         self._reactor = reactor
         self._sessions: dict[str, Session] = {}
+        self._secret = tokens.word().encode("ascii")
         self.peers = [
             Peer(daemon, Ng(daemon.host, daemon.port, reactor, tokens.word), reactor, patience, ping, tell)
             for daemon in daemons
@@ -172,7 +173,7 @@ class RtpEngine:
     def _read(self, said: Said, then: Then) -> Described | None:
         """What a description says; None where `then` has been told already, as there is nothing to ask."""
         try:
-            ready = engine_words.described(said)
+            ready = engine_words.described(said, self._secret)
         except Malformed as fault:
             then(fault)
             return None

@@ -116,7 +116,8 @@ class Commands:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
             self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.engines,
-            self.limits, self.leaks, self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
+            self.limits, self.leaks, self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help,
+            self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 

@@ -23,7 +23,7 @@ _ORDER = b"vosiuepcbtrzkam"  # of the lines of a section; m= begins one, and its
 # Attributes that say where somebody is, or how to reach him by ICE.
 PLACES = frozenset(
     b"""candidate remote-candidates end-of-candidates ice-ufrag ice-pwd ice-options ice-lite ice-mismatch ice-pacing
-    rtcp rtcp-xr zoned alt path source-filter""".split()
+    rtcp zoned alt path source-filter""".split()
 )
 
 _LINE = re.compile(rb"([a-z])=([^\r\n\0]*)(\r?\n|\Z)")
