@@ -7,6 +7,7 @@ import wave
 from array import array
 from pathlib import Path
 from signal import SIGINT, SIGTERM
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor
@@ -97,6 +98,9 @@ class Sound(Clients):
 
     def setUp(self) -> None:
         super().setUp()
+        records = TemporaryDirectory()  # of a short name: baresip cuts long ones off
+        self.addCleanup(records.cleanup)
+        self.records = Path(records.name)
         for name, tones in TONES.items():
             melody(self.folder / f"{name}.wav", tones)
 
@@ -114,7 +118,8 @@ class Sound(Clients):
         ):
             host = f"[{address}]" if ":" in address else address
             transport = ";transport=tls" if name == "bob" else ""
-            records = RECORDS.format(folder=self.folder / name)
+            (self.records / name).mkdir()
+            records = RECORDS.format(folder=self.records / name)
             phones[name] = await self.baresip(
                 name, address, port, f"<sip:{name}@{host}{transport}>;regint=0{account}", records, f"{name}.wav"
             )
@@ -146,7 +151,7 @@ class Sound(Clients):
 
     def hears(self, name: str, tones: tuple[int, int]) -> None:
         """What somebody has recorded: the tones of the other, both of them, nearly all the time."""
-        (path,) = (self.folder / name).glob("dump-*-dec*")  # where its path is long, it cuts the end off
+        (path,) = (self.records / name).glob("dump-*-dec.wav")
         heard = [each for each in pitches(path) if each]
         good = [next((tone for tone in tones if abs(tone - each) <= tone * 0.05), 0) for each in heard]
         self.assertGreater(len(heard), 20, heard)
