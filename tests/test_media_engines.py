@@ -186,6 +186,21 @@ class TestCalls(EngineCase):
                 break
         self.assertEqual(found, {"a": 3, "b": 7})
 
+    async def test_a_stranger(self) -> None:
+        """Where no peer is behind a NAT and a route says so, nobody else is heard, nor hears."""
+        engine, options = await self.begin(), ("asymmetric",)
+        one, two, stranger = (Peer(self, f"127.0.0.{last}") for last in (11, 21, 66))
+        to_b = place(await self.crosses(engine, "offer", A, B, one.sdp(), options=options))
+        to_a = place(await self.crosses(engine, "answer", B, A, two.sdp(), options=options))
+        for sender, text in ((stranger, b"stranger"), (two, b"friend")):
+            sender.send(to_b, RTP + text)
+        found: list[tuple[bytes, str, int]] = []
+        await self.until(lambda: found.extend(one.heard()) or found)
+        self.assertEqual([data for data, _, _ in found], [RTP + b"friend"])
+        one.send(to_a, RTP)
+        await self.until(two.heard)
+        self.assertEqual(stranger.heard(), [])
+
     async def test_offers_of_both(self) -> None:
         """The callee changes its port, then the caller; a late offer; every one has its answer."""
         engine = await self.begin()

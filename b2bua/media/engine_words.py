@@ -118,7 +118,9 @@ def _reach(host: str) -> int:
 def words(said: Said, ready: Described, interfaces: Mapping[str, str]) -> dict[str, Any]:
     """What is the same in an offer and in an answer.
 
-    strict-source: once the peer is known, packets of others go nowhere; rtpengine's own habit is to pass them.
+    strict-source: once the peer is known, packets of others go nowhere; rtpengine's own habit is to pass them. It
+    still takes whoever sends first for the peer (in its first three seconds, or as --endpoint-learning says), since
+    a NAT may have changed the port. Where no peer is behind one, the option "asymmetric" ends that.
     """
     flags, keys = engine_options.said(said.options)
     told: dict[str, Any] = {

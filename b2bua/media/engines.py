@@ -137,7 +137,10 @@ class RtpEngine:
         )
 
     def end(self, session: str, then: Reported) -> None:
-        """The session is deleted, on every daemon where it was; on a dead one, once that is back."""
+        """The session is deleted, on every daemon where it was; on a dead one, once that is back.
+
+        `then` is told after at most three times `patience`: what is still asked of it, its numbers, its deletion.
+        """
         found = self._sessions.pop(session, None)
         if found is None:  # of before we were started again, perhaps: whoever has it deletes it
             for peer in self.peers:
@@ -159,13 +162,15 @@ class RtpEngine:
     def listed(self, then: Callable[[Mapping[Daemon, Sequence[str] | None]], None]) -> None:
         """The call-ids that each daemon has, up to 1000; None for one that does not answer."""
         found: dict[Daemon, Sequence[str] | None] = {}
+        daemons = {peer.daemon for peer in self.peers}
 
         def told(daemon: Daemon, answer: Answer | None) -> None:
             found[daemon] = None if answer is None else answer.get("calls", [])
-            if len(found) == len(self.peers):
+            daemons.discard(daemon)
+            if not daemons:
                 then(found)
 
-        for peer in self.peers:
+        for peer in {peer.daemon: peer for peer in self.peers}.values():
             peer.ask("list", {"limit": 1000}, self.patience, partial(told, peer.daemon))
 
     # Sessions
