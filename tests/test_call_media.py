@@ -163,12 +163,13 @@ class Calls(SynchronousTestCase):
                 dialog.respond(first.invitation, 183, dialog.sdp(), SDP)
             world.settle()
             offer, one, other = (said for _, said in studio.told)
+            self.assertEqual(media(talk.last("183 INVITE")), ["192.0.2.1:30002"])
             self.assertEqual(len({one.source.word, other.source.word, offer.target.word, offer.source.word}), 4)
             self.assertEqual((one.branch, one.session), (other.branch, other.session))
-            second.respond(first.invitation, 200, second.sdp(), SDP)
+            first.respond(first.invitation, 200)
             world.settle()
-            self.assertEqual(media(talk.last("200 INVITE")), ["192.0.2.1:30002"])
-            world.alice.branch(talk, 2).bye()
+            self.assertEqual(studio.told[-1], ("answer", one))  # though the other has spoken later
+            world.alice.branch(talk, 1).bye()
             world.settle()
             self.assertEqual(studio.open, {})
 

@@ -30,7 +30,7 @@ class Anchor:
 
     __slots__ = (
         "call", "engine", "session", "branch", "near", "far", "over", "_policy", "_words", "_ready", "_queue",
-        "_asking", "_offer", "_agreed", "_options",
+        "_asking", "_offer", "_agreed", "_by_party", "_options",
     )  # fmt: skip
 
     def __init__(self, policy: Anchoring, call: Call, engine: Engine, near: Leg, far: Leg) -> None:
@@ -48,6 +48,7 @@ class Anchor:
         self._asking = False
         self._offer: Said | None = None  # which has no answer yet
         self._agreed: tuple[Said, Said] | None = None  # the last offer and its answer
+        self._by_party: dict[str, tuple[Said, Said]] = {}  # the same of each who answers
 
     # Asking
 
@@ -93,6 +94,9 @@ class Anchor:
         self._ready[place, sdp] = result
         if said is not None and said is not self._offer and self._offer is not None and isinstance(result, bytes):
             self._agreed, self._offer = (self._offer, said), None
+            self._by_party[said.source.word] = self._agreed
+        elif said is not None and said is not self._offer and self._agreed is not None and isinstance(result, bytes):
+            self._agreed = self._by_party[said.source.word] = self._agreed[0], said  # another fork's
         then()
         self._asking = False
         self._next()
@@ -113,6 +117,14 @@ class Anchor:
     def called(self, word: str) -> str:
         """The Call-ID of the leg to a party; empty for a word that stands for none."""
         return next((place[0] for place, known in self._words.items() if known == word), "")
+
+    def won(self, far: Leg) -> None:
+        """Of several who answered one offer, this is the call: what another said meanwhile does not count any more."""
+        agreed = self._by_party.get(self._words.get(_place(far), ""))
+        if agreed is not None and self._agreed is not None and agreed is not self._agreed and not self.over:
+            self._agreed = agreed
+            self._queue.append(partial(self._repeat, self.engine.answer, agreed[1]))
+            self._next()
 
     def refused(self) -> None:
         """An offer was not taken: the session is as it was before (RFC 3261 14.1), and so are the ports."""

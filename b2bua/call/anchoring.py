@@ -124,6 +124,8 @@ class Anchors:
     def only(self, call: Call, near: Leg, far: Leg) -> None:
         """These two are the call from now on: what was anchored for others ends."""
         stays = self.between(near, far)
+        if stays is not None:
+            stays.won(far)
         for anchor in self.of(call):
             if anchor is not stays:
                 self.close(anchor)
