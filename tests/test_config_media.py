@@ -101,7 +101,7 @@ class TestMedia(ConfigCase):
         right = "must be the first and the last UDP port, from 1024 to 65535: [30000, 39999]"
         for ports in ("[30000]", "[1023, 2000]", "[60000, 65536]", '"30000-39999"', "[1, 2, 3]", "[true, 2000]"):
             (said,) = self.wrong(f"ports = {ports}")
-            self.assertTrue(said.startswith("ports = ") and said.endswith(right), said)
+            self.assertTrue(mistake.startswith("ports = ") and said.endswith(right), said)
         for ports in ("[2000, 2002]", "[3000, 2000]"):
             self.assertEqual(
                 self.wrong(f"ports = {ports}"),
@@ -230,10 +230,10 @@ class TestRoutes(ConfigCase):
 
     def test_said(self) -> None:
         """An engine's name or a word, and words for the engine."""
-        (rule,) = self.load(BASE + ENGINE + ROUTE + 'media = "rtp"\nmedia_options = ["a=b", "c"]\n').rules
+        (rule,) = self.load(BASE + ENGINE + ROUTE + 'media = "rtp"\nmedia_options = ["ptime=20", "asymmetric"]\n').rules
         assert isinstance(rule.answer, Go)
-        self.assertEqual(rule.answer.options, Options(media="rtp", media_options=("a=b", "c")))
-        self.assertIn("; media by rtp (a=b c)", rule.describe())
+        self.assertEqual(rule.answer.options, Options(media="rtp", media_options=("ptime=20", "asymmetric")))
+        self.assertIn("; media by rtp (ptime=20 asymmetric)", rule.describe())
 
     def test_described(self) -> None:
         """For who reads what a rule does."""
@@ -260,13 +260,20 @@ class TestRoutes(ConfigCase):
             ['media = "none": reject is given too: a route sends on or rejects'],
         )
 
+    def test_words(self) -> None:
+        """What rtpengine may be told, and what it may not."""
+        said = ("ptime=fast", "is not a number"), ("direction=x", "is no key that"), ("assymetric", "is no flag")
+        for word, why in said:
+            (mistake,) = self.wrong_route(f'to = "sip:10.0.0.5"\nmedia_options = ["{word}"]', BASE + ENGINE)
+            self.assertTrue(said.startswith(f'media_options = "{word}": {why}'), mistake)
+
     def test_in_vain(self) -> None:
         """What has no effect."""
         inside = 'zone = "private"\nsend_from = "private"\n'
         none = "has no effect: only an [[engine]] reads it, and none is asked here"
         for lines, engine, said in (
-            ('media_options = ["a"]', "", f'media_options = ["a"]: {none}'),
-            ('media = "relay"\nmedia_options = ["a"]', ENGINE, f'media_options = ["a"]: {none}'),
+            ('media_options = ["asymmetric"]', "", f'media_options = ["asymmetric"]: {none}'),
+            ('media = "relay"\nmedia_options = ["asymmetric"]', ENGINE, f'media_options = ["asymmetric"]: {none}'),
             ('method = "MESSAGE"\nmedia = "relay"', "", 'media = "relay": has no effect: only calls have media'),
         ):
             self.assertIn(f"route[1].{said}", self.warnings(BASE + engine + ROUTE + inside + lines + "\n"))

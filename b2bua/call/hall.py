@@ -43,7 +43,6 @@ from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Groups
 from b2bua.policy.hiding import NAMING, NEEDS_MEDIA, Hiding, beyond_us, unsupported
-from b2bua.policy.media import NONE
 from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
@@ -280,8 +279,8 @@ class Hall:
     def _go(self, entrant: Entrant, answer: Go) -> None:
         request, flow = entrant.server.request, entrant.server.flow
         try:
-            if answer.options.media:
-                self._check_media(answer.options.media)
+            if self.media is not None:
+                self.media.policy.check(answer.options.media)
             answer = self._by_route(request, flow, self._to_party(request, flow, answer))
             if answer.grouped:
                 answer = self.groups.spelled_out(answer, self.wire.now())
@@ -291,13 +290,6 @@ class Hall:
             self._refuse_new(entrant, 500, str(error))
         else:
             entrant.start(answer)
-
-    def _check_media(self, said: str) -> None:
-        """LookupError where there is nobody to carry media as a route, or a script, says."""
-        if self.media is not None:
-            self.media.policy.check(said)
-        elif said != NONE:
-            raise LookupError("there is no [media]: nobody can carry it")
 
     def _to_party(self, request: Request, flow: Flow, answer: Go) -> Go:
         """Where an INVITE goes that takes part in a dialog: policy lets it in, the dialog says to whom (`naming`)."""

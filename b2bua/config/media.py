@@ -21,7 +21,7 @@ from b2bua.policy.media import (
     MediaSettings,
     misfit,
 )
-from b2bua.policy.mistakes import among
+from b2bua.policy.mistakes import NOTHING, among
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed, is_address, parse_host_port
 
@@ -116,6 +116,9 @@ def _interfaces(reading: Reading, entry: Entry[EngineEntry], zones: Collection[s
             interfaces[zone] = name
         else:
             reading.wrong(f"{key}.{zone}", name, "must be a daemon's own name for an address, one word")
+    if interfaces and (left := sorted(set(zones) - interfaces.keys())):
+        message = "calls from or to there are on a daemon's first interface, on both sides"
+        reading.warn(key, NOTHING, f"says nothing of {' and '.join(left)}: {message}")
     return interfaces
 
 

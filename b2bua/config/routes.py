@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from b2bua.config.media import media_fault
 from b2bua.config.reading import Count, Entry, Line, Rate, Reading, Seconds, Section, Text
 from b2bua.config.sockets import Sockets
+from b2bua.media.engine_options import wrong
 from b2bua.policy.admission import Quota
 from b2bua.policy.groups import Group, hops
 from b2bua.policy.media import NONE, RELAY
@@ -152,6 +153,9 @@ def _check_media(reading: Reading, entry: Entry[RouteEntry], engines: Collection
     elif value.media_options and (value.media in (NONE, RELAY) or not engines):
         message = "has no effect: only an [[engine]] reads it, and none is asked here"
         reading.warn(f"{key}.media_options", value.media_options, message)
+    for each in value.media_options:
+        if why := wrong(each):
+            reading.wrong(f"{key}.media_options", each, why)
     methods = entry.raw.get("method", "INVITE")
     if "INVITE" not in (methods if isinstance(methods, list) else [methods]):
         for name in ("media", "media_options"):

@@ -121,9 +121,8 @@ class Configuration:
     @property
     def anchors(self) -> bool:
         """Whether somebody may ask for a media engine."""
-        return self.media.given or any(
-            isinstance(rule.answer, Go) and rule.answer.options.media not in ("", NONE) for rule in self.rules
-        )
+        routes = [rule.answer.options.media for rule in self.rules if isinstance(rule.answer, Go)]
+        return self.media.given or self.script is not None or any(said not in ("", NONE) for said in routes)
 
     def hiding_tables(self) -> dict[tuple[str, str], Hiding]:
         """What may cross, by (source zone, target zone), for every two zones and each with itself."""
