@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import measure, report
+from benchmarks import measure, relay, report
 from benchmarks.packages import KAMAILIO, PHONES, missing
 from benchmarks.processes import CannotMeasure, refuse_used
 from benchmarks.report import Findings
@@ -23,7 +23,7 @@ from benchmarks.servers import B2BUA, TOPOS, Server
 from benchmarks.sipp import Plan
 from benchmarks.variants import VARIANTS, Variant
 
-KINDS = ("cpu", "max", "memory", "delay")
+KINDS = ("cpu", "max", "memory", "delay", "relay")
 
 
 def main() -> int:
@@ -42,6 +42,9 @@ def main() -> int:
         settings = _settings(options, folder)
         os.sched_setaffinity(0, {settings.phone_core})          # our own reading of /proc is not to disturb the server
         _measure(findings, settings, options, servers)
+        if "relay" in options.only:
+            steps = 3 if options.quick else relay.STEPS
+            findings.relay += relay.measure(settings.server_core, settings.phone_core, steps)
         print(flush=True)
         print(report.tables(findings, settings))
         if options.json:
@@ -64,7 +67,7 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks", description="What a call costs b2bua, beside Kamailio topos + redis.")
     parser.add_argument("--quick", action="store_true", help="under a minute: CPU in all variants, the rest in one")
     parser.add_argument("--variants", default="abcd", help="of a UDP to UDP, b to TCP, c to TLS, d IPv6 to IPv4")
-    parser.add_argument("--only", default=",".join(KINDS), help="some of cpu,max,memory,delay")
+    parser.add_argument("--only", default=",".join(KINDS), help="some of cpu,max,memory,delay,relay")
     parser.add_argument("--rate", type=float, default=300, help="calls/s for cpu (300)")
     parser.add_argument("--max-rate", type=float, default=700, help="calls/s for max (700)")
     parser.add_argument("--seconds", type=float, help="length of a cpu or max run (8, with --quick 2)")

@@ -13,6 +13,7 @@ from statistics import median
 
 from benchmarks.interpreter import interpreter
 from benchmarks.measure import Delays, Load, Memory, Rest, Settings
+from benchmarks.relay import Carried, line
 from benchmarks.variants import VARIANTS
 
 OURS, THEIRS = "b2bua", "topos"
@@ -30,6 +31,7 @@ class Findings:
     rest: list[Rest] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     delay: list[Delays] = field(default_factory=list)
+    relay: list[Carried] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)     # what could not be measured, and why
     broken: list[str] = field(default_factory=list)         # what b2bua did not do at all
 
@@ -56,6 +58,8 @@ def tables(findings: Findings, settings: Settings) -> str:
     for part in (_cost(findings), _highest(findings), _rest(findings), _memory(findings), _delay(findings)):
         if part:
             parts.append(part)
+    if findings.relay:
+        parts.append(line(findings.relay))
     if findings.unmeasured:
         parts.append("Not measured\n" + "\n".join(f"  {reason}" for reason in findings.unmeasured))
     failures = findings.failures()

@@ -6,10 +6,14 @@ import os
 import resource
 import socket
 
-from b2bua.call.media import End
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from b2bua.call.media import End, Said
 from b2bua.media import pool
 from b2bua.media.ports import REST
 from b2bua.media.relay import Relay
+from b2bua.sip.grammar import Malformed
 from tests.media import ANYBODY, FAR, NEAR, Peer, RelayCase, clock, place, places
 
 OTHER = FAR._replace(word="far 2")
@@ -244,3 +248,42 @@ class TestLimits(RelayCase):
                     self.offer(source, target, sdp)
                 else:
                     self.assertEqual(self.refused("offer", source, target, sdp), 488)
+
+
+WORDS = [NEAR, NEAR._replace(word="near 1"), ANYBODY, FAR, OTHER]
+STEPS = st.tuples(
+    st.sampled_from(["offer", "answer", "end"]), st.sampled_from(WORDS), st.sampled_from(WORDS),
+    st.sampled_from(["1", "2"]), st.sampled_from(["b", "c"]), st.lists(st.sampled_from([0, 4000]), max_size=3),
+)  # fmt: skip
+
+
+class TestAnyOrder(RelayCase):
+    """Offers and answers as nobody should make them."""
+
+    FIRST, LAST = 43000, 43030
+
+    @settings(deadline=None)
+    @given(st.lists(STEPS, max_size=15))
+    def test_nothing_is_left(self, steps: list[tuple[str, End, End, str, str, list[int]]]) -> None:
+        """Each is answered, no port is told for two media or two parties of a session, and none is left at the end."""
+        relay = Relay(clock, self.FIRST, self.LAST, lambda limit: limit - 1)
+        files = descriptors()
+        for verb, source, target, session, branch, ports in steps:
+            if source.bound == target.bound:
+                continue
+            if verb == "end":
+                relay.end(session, lambda report: None)
+                continue
+            host = f"IN IP{source.family} {source.signalling}"
+            sdp = f"v=0\r\nc={host}\r\n" + "".join(f"m=audio {port} RTP/AVP 0\r\n" for port in ports)
+            heard: list[bytes | Malformed] = []
+            ask = relay.offer if verb == "offer" else relay.answer
+            ask(Said(session, branch, source, target, sdp.encode()), heard.append)
+            if isinstance(heard[0], bytes):
+                told = [port for _, port in places(heard[0]) if port]
+                self.assertEqual(len(set(told)), len(told))
+                self.assertLessEqual(len(told), sum(port > 0 for port in ports))
+            else:
+                self.assertEqual(heard[0].status, 503)
+        relay.close()
+        self.assertEqual((relay.used, descriptors()), (0, files))

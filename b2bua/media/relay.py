@@ -155,13 +155,13 @@ class Relay:
 
     def _answer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
+        media = [_medium(session, media, source) for media in session.media]
         first = words not in talk.agreed
         offer = talk.offered.pop(words, None) or talk.open.get(said.branch)
         if offer is not None and words in offer.answered:
             offer = None
         if first and offer is None:
             raise unanchored("an answer to an offer that the relay does not know", 503)
-        media = [_medium(session, media, source) for media in session.media]
         if first and offer is not None:
             self._take_places(talk, said, offer, media)
         strands = talk.agreed.setdefault(words, {})
