@@ -101,7 +101,7 @@ class TestMedia(ConfigCase):
         right = "must be the first and the last UDP port, from 1024 to 65535: [30000, 39999]"
         for ports in ("[30000]", "[1023, 2000]", "[60000, 65536]", '"30000-39999"', "[1, 2, 3]", "[true, 2000]"):
             (said,) = self.wrong(f"ports = {ports}")
-            self.assertTrue(mistake.startswith("ports = ") and said.endswith(right), said)
+            self.assertTrue(said.startswith("ports = ") and said.endswith(right), said)
         for ports in ("[2000, 2002]", "[3000, 2000]"):
             self.assertEqual(
                 self.wrong(f"ports = {ports}"),
@@ -265,7 +265,7 @@ class TestRoutes(ConfigCase):
         said = ("ptime=fast", "is not a number"), ("direction=x", "is no key that"), ("assymetric", "is no flag")
         for word, why in said:
             (mistake,) = self.wrong_route(f'to = "sip:10.0.0.5"\nmedia_options = ["{word}"]', BASE + ENGINE)
-            self.assertTrue(said.startswith(f'media_options = "{word}": {why}'), mistake)
+            self.assertTrue(mistake.startswith(f'media_options = "{word}": {why}'), mistake)
 
     def test_in_vain(self) -> None:
         """What has no effect."""
