@@ -12,19 +12,31 @@ from b2bua.call.anchoring import Anchors
 from b2bua.call.media import Report, Reported, Said, Then
 from b2bua.policy.media import AUTO, Anchoring
 from b2bua.sip.grammar import Malformed
+from b2bua.sip.message import Headers, Message
 from b2bua.sip.session import Connection, parse_session
 from tests.world import World
 
+SDP: Headers = {"Content-Type": ["application/sdp"]}
+TIMES = (0.0, 0.02)  # seconds that an engine takes: it answers at once, or later
+
+
+def media(message: Message | None) -> list[str]:
+    """Where a description wants its media: `10.0.0.1:30000`."""
+    assert message is not None
+    lines = message.body.decode().split("\r\n")
+    address = next(line for line in lines if line.startswith("c=")).split()[-1]
+    return [f"{address}:{line.split()[1]}" for line in lines if line.startswith("m=")]
+
 
 class Studio:
-    """Remembers what it was told. `fault` is its answer in place of a description."""
+    """Remembers what it was told. `faults` are its answers in place of a description, to an "offer" or an "answer"."""
 
     name = "studio"
 
     def __init__(self, world: World, late: float = 0.0) -> None:
         self.world = world
         self.late = late
-        self.fault: Malformed | None = None
+        self.faults: dict[str, Malformed] = {}
         self.told: list[tuple[str, Said]] = []
         self.open: dict[str, list[tuple[str, Said]]] = {}  # by session, what was told of it
         self.ended: list[str] = []
@@ -54,7 +66,7 @@ class Studio:
             raise AssertionError("a session that is over")
         self.told.append((what, said))
         self.open.setdefault(said.session, []).append((what, said))
-        self._later(lambda: then(self.fault or self._changed(said)))
+        self._later(lambda: then(self.faults.get(what) or self._changed(said)))
 
     def _later(self, action: Callable[[], None]) -> None:
         if self.late:

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.call.media import unanchored
 from b2bua.ops.phone import Dialog, direction_of
-from b2bua.sip.message import Headers, Message
-from tests.engine import Studio, anchored
+from b2bua.sip.message import Headers
+from tests.engine import SDP, TIMES, Studio, anchored, media
 from tests.transfers import Four, refer
 from tests.world import TWO_SIDES, World
 
-SDP: Headers = {"Content-Type": ["application/sdp"]}
-FAULT = unanchored("no media engine answers")
 MULTIPART = (
     b"--b\r\nContent-Type: application/sdp\r\n\r\n%b\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b--\r\n"
 )
-TIMES = (0.0, 0.02)  # seconds that an engine takes
-
-
-def media(message: Message | None) -> list[str]:
-    """Where a description wants its media: `10.0.0.1:30000`."""
-    assert message is not None
-    lines = message.body.decode().split("\r\n")
-    address = next(line for line in lines if line.startswith("c=")).split()[-1]
-    return [f"{address}:{line.split()[1]}" for line in lines if line.startswith("m=")]
 
 
 class Calls(SynchronousTestCase):
@@ -289,37 +277,32 @@ class Calls(SynchronousTestCase):
 class Transfers(SynchronousTestCase):
     """A transfer that we carry out: the two who are to talk have a session of their own."""
 
+    def begin(self, late: float, target: str, status: int = 200) -> tuple[Four, Studio, Dialog]:
+        """Bob sends alice on to somebody, who accepts; alice's answer to that is `status`."""
+        world = Four('refer = "local"')
+        studio = anchored(world, late)
+        near, far = world.talk(world.alice, world.bob)
+        refer(far, target)
+        world.settle()
+        (world.carol if "carol" in target else world.dave).says(200)
+        world.settle()
+        world.alice.says(status)
+        world.settle()
+        return world, studio, near
+
     def test_to_somebody_new(self) -> None:
         """The old session ends when the new one is agreed."""
         for late in TIMES:
-            world = Four('refer = "local"')
-            studio = anchored(world, late)
-            near, far = world.talk(world.alice, world.bob)
-            refer(far, "sip:dave@192.0.2.30")
-            world.settle()
-            world.dave.says(200)
-            world.settle()
-            world.alice.says(200)
-            world.settle()
+            world, studio, _ = self.begin(late, "sip:dave@192.0.2.30")
             told = {said.session for _, said in studio.told}
             self.assertEqual((len(told), len(studio.open)), (1, 0))  # alice and dave are in one zone: nothing between
-            refused = [line for line in world.journal.lines if "fault" in line]
-            self.assertEqual(refused, [])
+            self.assertEqual([line for line in world.journal.lines if "fault" in line], [])
 
     def test_across(self) -> None:
         """Alice is sent on to Carol, who is inside too: anchored anew, and the description of each is ours."""
         for late in TIMES:
-            world = Four('refer = "local"')
-            studio = anchored(world, late)
-            near, far = world.talk(world.alice, world.bob)
-            _ = studio.words
-            refer(far, "sip:carol@10.0.0.30")
-            world.settle()
-            world.carol.says(200)
-            world.settle()
-            world.alice.says(200)
-            world.settle()
-            self.assertEqual(studio.words, ["offer private>public", "answer public>private"])
+            world, studio, near = self.begin(late, "sip:carol@10.0.0.30")
+            self.assertEqual(studio.words[2:], ["offer private>public", "answer public>private"])
             self.assertEqual(len(studio.open), 1)
             self.assertEqual(media(near.last("INVITE"))[0].split(":")[0], "192.0.2.1")
             self.assertEqual(media(world.carol.talk.last("ACK"))[0].split(":")[0], "10.0.0.1")
@@ -328,16 +311,7 @@ class Transfers(SynchronousTestCase):
             self.assertEqual(studio.open, {})
 
     def test_refused(self) -> None:
-        """The target does not want to: the old session stays, and only that."""
+        """The party that remains does not want to: the old session stays, and only that."""
         for late in TIMES:
-            world = Four('refer = "local"')
-            studio = anchored(world, late)
-            near, far = world.talk(world.alice, world.bob)
-            refer(far, "sip:carol@10.0.0.30")
-            world.settle()
-            world.carol.says(200)
-            world.settle()
-            world.alice.says(488)
-            world.settle()
-            self.assertEqual(len(studio.open), 1)
-            self.assertEqual(len(studio.ended), 1)
+            _, studio, _ = self.begin(late, "sip:carol@10.0.0.30", 488)
+            self.assertEqual((len(studio.open), len(studio.ended)), (1, 1))
