@@ -268,12 +268,20 @@ class TestAnyOrder(RelayCase):
         """Each is answered, no port is told for two media or two parties of a session, and none is left at the end."""
         relay = Relay(clock, self.FIRST, self.LAST, lambda limit: limit - 1)
         files = descriptors()
-        for verb, source, target, session, branch, ports in steps:
-            if source.bound == target.bound:
-                continue
-            if verb == "end":
-                relay.end(session, lambda report: None)
-                continue
+        try:
+            for step in steps:
+                self.step(relay, *step)
+        finally:
+            relay.close()
+        self.assertEqual((relay.used, descriptors()), (0, files))
+
+    def step(
+        self, relay: Relay, verb: str, source: End, target: End, session: str, branch: str, ports: list[int]
+    ) -> None:
+        """One of them."""
+        if verb == "end":
+            relay.end(session, lambda report: None)
+        elif source.bound != target.bound:
             host = f"IN IP{source.family} {source.signalling}"
             sdp = f"v=0\r\nc={host}\r\n" + "".join(f"m=audio {port} RTP/AVP 0\r\n" for port in ports)
             heard: list[bytes | Malformed] = []
@@ -285,5 +293,3 @@ class TestAnyOrder(RelayCase):
                 self.assertLessEqual(len(told), sum(port > 0 for port in ports))
             else:
                 self.assertEqual(heard[0].status, 503)
-        relay.close()
-        self.assertEqual((relay.used, descriptors()), (0, files))

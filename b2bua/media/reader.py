@@ -35,17 +35,26 @@ class Reader:
         if self._epoll is None:
             self._epoll = select.epoll()
             self._reactor.addReader(self)
-        self._epoll.register(port.fileno(), select.EPOLLIN)
         self._ports[port.fileno()] = port
+        try:
+            self._epoll.register(port.fileno(), select.EPOLLIN)
+        except OSError:  # the kernel has no memory for it
+            self._forget(port)
+            raise
 
     def remove(self, port: Port) -> None:
         """Read it no more; to be called before it is closed."""
-        if self._ports.pop(port.fileno(), None) is not None and self._epoll is not None:
+        if port.fileno() in self._ports and self._epoll is not None:
             self._epoll.unregister(port.fileno())
-            if not self._ports:
-                self._reactor.removeReader(self)
-                self._epoll.close()
-                self._epoll = None
+            self._forget(port)
+
+    def _forget(self, port: Port) -> None:
+        """The descriptor goes with the last one."""
+        del self._ports[port.fileno()]
+        if not self._ports and self._epoll is not None:
+            self._reactor.removeReader(self)
+            self._epoll.close()
+            self._epoll = None
 
     def fileno(self) -> int:
         """For the reactor."""

@@ -36,9 +36,10 @@ Words = frozenset[str]
 class Offer:
     """Who made an offer, and what it said; None for a medium that cannot pass. `answered`: by which two parties."""
 
-    __slots__ = ("source", "media", "answered")
+    __slots__ = ("branch", "source", "media", "answered")
 
-    def __init__(self, source: End, media: Sequence[Medium | None]) -> None:
+    def __init__(self, branch: str, source: End, media: Sequence[Medium | None]) -> None:
+        self.branch = branch
         self.source = source
         self.media = media
         self.answered: set[Words] = set()
@@ -148,7 +149,7 @@ class Relay:
             else:
                 ports.append(self._pair(talk, (said.branch, source.word, number), target).rtp.number)
                 self._pair(talk, ("", source.word, number), source)  # for the first who answers
-        talk.offered[words] = offer = Offer(source, media)
+        talk.offered[words] = offer = Offer(said.branch, source, media)
         if agreed is None:
             talk.open[said.branch] = offer
         return crossed(session, target, ports, self._secret)
@@ -158,23 +159,23 @@ class Relay:
         media = [_medium(session, media, source) for media in session.media]
         first = words not in talk.agreed
         offer = talk.offered.pop(words, None) or talk.open.get(said.branch)
-        if offer is not None and words in offer.answered:
+        if offer is not None and (words in offer.answered or offer.source.word == source.word):
             offer = None
-        if first and offer is None:
-            raise unanchored("an answer to an offer that the relay does not know", 503)
-        if first and offer is not None:
+        if offer is not None:
             self._take_places(talk, said, offer, media)
+        elif first:
+            raise unanchored("an answer to an offer that the relay does not know", 503)
         strands = talk.agreed.setdefault(words, {})
         ports: list[int | None] = []
         for number, medium in enumerate(media):
             offered = offer.media[number] if offer is not None and number < len(offer.media) else None
-            if medium is None or number not in strands and offered is None:
+            if offer is not None and medium and offered and number not in strands:
+                strands[number] = self._strand(talk, said, offer, number)
+            if medium is None or number not in strands or offer is not None and offered is None:
                 ports.append(None)
-                continue
-            if number not in strands:
-                strands[number] = self._strand(talk, said, offer.source.word if offer else "", number)
-            ports.append(strands[number].port(target.word))
-            self._agree(strands[number], source, medium, target, offered)
+            else:
+                ports.append(strands[number].port(target.word))
+                self._agree(strands[number], source, medium, target, offered)
         if offer is not None:
             offer.answered.add(words)
         self._drop(talk, words, [number for number, port in enumerate(ports) if port is None])
@@ -189,19 +190,21 @@ class Relay:
             strand.expect(target.word, medium.rtp and offered.speaks and medium.hears, self._now())
 
     def _take_places(self, talk: Talk, said: Said, offer: Offer, media: Sequence[Medium | None]) -> None:
-        """Two parties agree for the first time: ports towards the offerer, all that are needed, or NoPorts."""
-        words = frozenset((said.source.word, said.target.word))
+        """Ports towards the offerer for media that are new between the two: all that are needed, or NoPorts."""
+        target, words = said.target, frozenset((said.source.word, said.target.word))
+        strands = talk.agreed.get(words, {})
         for number, (one, other) in enumerate(zip(offer.media, media, strict=False)):
-            if one and other:
+            key = words, target.word, number
+            if one and other and number not in strands and key not in talk.pairs:
                 spare = talk.pairs.pop(("", offer.source.word, number), None)
                 if spare is not None:
-                    talk.pairs[words, said.target.word, number] = spare
-                self._pair(talk, (words, said.target.word, number), said.target)
+                    talk.pairs[key] = spare
+                self._pair(talk, key, target)
 
-    def _strand(self, talk: Talk, said: Said, offerer: str, number: int) -> Strand:
+    def _strand(self, talk: Talk, said: Said, offer: Offer, number: int) -> Strand:
         """A medium that is new between these two; their ports are there."""
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        here = talk.pairs.get((words, source.word, number)) or talk.pairs[said.branch, offerer, number]
+        here = talk.pairs.get((words, source.word, number)) or talk.pairs[offer.branch, offer.source.word, number]
         there = talk.pairs[words, target.word, number]
         return Strand({source: here[1], target: there[1]}, self._pool.is_ours, self._pool.port_at, self._now())
 
