@@ -23,6 +23,8 @@ _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplet
 _BY_DEFAULT = '[media] with default = "auto" anchors it'
 _NOWHERE = MediaSettings()
 
+Crossing = tuple[Listener, Listener, str]  # by what a call comes and leaves, and what its route says of media
+
 
 def caution(
     reading: Reading,
@@ -46,8 +48,10 @@ def caution(
     elif not looked_up and not inwards and not has_script:
         message = 'no [[route]] has to = "lookup": phones register, and nobody is sent to them'
         reading.warn("registrar", NOTHING, message)
+    crossings = list[Crossing]()
     if has_script:
         _media_of_a_script(reading, listeners, media.anchoring)
+        crossings += [(near, far, "") for near in listeners for far in listeners]
     else:
         unused(reading, media, _said_of_media(rules))
     for number, rule in enumerate(rules, 1):
@@ -65,7 +69,10 @@ def caution(
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
             outgoing = _outgoing(rule.answer, reached, listeners, zones)
             if rule.asks_for("INVITE") or not rule.asks_for("REGISTER"):
-                _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, rule.answer.options.media)
+                said = rule.answer.options.media
+                _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, said)
+                crossings += [(near, far, said) for near in incoming for far in outgoing]
+    _shared_addresses(reading, media, crossings)
 
 
 def open_registrar(
@@ -161,6 +168,25 @@ def _media_of_a_script(reading: Reading, listeners: Sequence[Listener], anchorin
         reading.warn(key, path, f"where it sends a call {where}, {_BY_US}; {_BY_DEFAULT}")
     if text := media_misfit(listeners, listeners, anchoring):
         reading.warn(key, path, f"where it sends a call so: {text}; an [[engine]] of rtpengines does")
+
+
+def _shared_addresses(reading: Reading, media: MediaSettings, crossings: Iterable[Crossing]) -> None:
+    """Say which engines tell two zones the same address, as nobody has said which of theirs is on which side.
+
+    Where there are interfaces for some zones only, that has been said of the others.
+    """
+    shared: dict[str, set[str]] = {}
+    for near, far, route in crossings:
+        if near.zone != far.zone and not media.parts(near, far, route):
+            pair = " and ".join(sorted((near.zone, far.zone)))
+            shared.setdefault(media.anchoring.engine(near, far, route), set()).add(pair)
+    for number, each in enumerate(media.engines, 1):
+        if each.name in shared and not each.interfaces:
+            message = (
+                f"says nothing: between {', '.join(sorted(shared[each.name]))} both sides are told an address of a "
+                "daemon's first interface, and the leak guard leaves addresses of media alone"
+            )
+            reading.warn(f"engine[{number}].interfaces", NOTHING, message)
 
 
 def _said_of_media(rules: Iterable[Rule]) -> list[str]:
