@@ -386,6 +386,17 @@ class TestCautions(ConfigCase):
         self.write("def route(request, listeners): pass\n", "policy.py")
         self.assertEqual(self.warnings('policy = "policy.py"\n' + BASE + by_default + ENGINE), [said])
 
+    def test_names_for_media(self) -> None:
+        """A listener that advertises a name, where the relay tells an address."""
+        named = BASE.replace('address = "192.0.2.1"', 'address = "192.0.2.1"\nadvertise = "sbc.example:5070"', 1)
+        message = "is a name: for media the relay tells the address it is bound to, 192.0.2.1, and not another one"
+        said = f'listener[1].advertise = "sbc.example:5070": {message}'
+        self.assertEqual(self.warnings(named + AUTO + CROSSING), [said])
+        self.assertEqual(self.warnings(named + CROSSING + 'media = "relay"\n'), [said])
+        self.assertEqual(self.warnings(named.replace("sbc.example", "198.51.100.1") + AUTO + CROSSING), [])
+        self.assertEqual(self.warnings(named.replace("sbc.example", "192.0.2.1") + AUTO + CROSSING), [])
+        self.assertEqual(self.warnings(named + ENGINE + INTERFACES + CROSSING + 'media = "rtp"\n'), [])
+
     def test_unused(self) -> None:
         """An engine that nobody names."""
         said = 'engine[1].name = "rtp": is named by no route and no pair of zones: nobody\'s media goes there'

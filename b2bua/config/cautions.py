@@ -11,10 +11,11 @@ from b2bua.config.routes import ways_out
 from b2bua.policy.accounts import Account
 from b2bua.policy.authentication import Realm
 from b2bua.policy.groups import Group, Hop, hops
-from b2bua.policy.media import Anchoring, MediaSettings
+from b2bua.policy.media import RELAY, Anchoring, MediaSettings
 from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
 from b2bua.policy.zones import Zone
+from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
 
 _IN_DIALOGS = ("ACK", "BYE", "CANCEL", "PRACK", "UPDATE")
@@ -67,12 +68,13 @@ def caution(
             reached = hops(rule.answer, groups)
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
-            outgoing = _outgoing(rule.answer, reached, listeners, zones)
+            outgoing = may_leave_by(rule.answer, reached, listeners, zones)
             if rule.asks_for("INVITE") or not rule.asks_for("REGISTER"):
                 said = rule.answer.options.media
                 _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, said)
                 crossings += [(near, far, said) for near in incoming for far in outgoing]
     _shared_addresses(reading, media, crossings)
+    _names_for_media(reading, media, crossings)
 
 
 def open_registrar(
@@ -189,14 +191,33 @@ def _shared_addresses(reading: Reading, media: MediaSettings, crossings: Iterabl
             reading.warn(f"engine[{number}].interfaces", NOTHING, message)
 
 
+def _names_for_media(reading: Reading, media: MediaSettings, crossings: Iterable[Crossing]) -> None:
+    """Say which listeners advertise a name where the relay tells an address: that can only be the bound one."""
+    relayed = [(near, far) for near, far, route in crossings if media.anchoring.engine(near, far, route) == RELAY]
+    told = {each for pair in relayed for each in pair if each.advertise_host and not is_address(each.advertise_host)}
+    for number, raw in enumerate(reading.raw.get("listener", ()), 1):
+        text = str(raw.get("advertise", ""))
+        of_it = {
+            each.address
+            for each in told
+            if text.startswith(each.advertise_host) and (each.zone, each.transport) == (raw["zone"], raw["transport"])
+        }
+        for address in sorted(of_it):
+            message = f"is a name: for media the relay tells the address it is bound to, {address}, and not another one"
+            reading.warn(f"listener[{number}].advertise", text, message)
+
+
 def _said_of_media(rules: Iterable[Rule]) -> list[str]:
     return [rule.answer.options.media for rule in rules if isinstance(rule.answer, Go)]
 
 
-def _outgoing(
+def may_leave_by(
     answer: Go, reached: list[Hop], listeners: tuple[Listener, ...], zones: Collection[str]
 ) -> list[Listener]:
-    """`zones` are where phones register; everywhere where there are none."""
+    """The listeners by which `reached`, an answer's hops, may be reached.
+
+    `zones` are where phones register; everywhere where there are none.
+    """
     ways = [ways_out(listeners, hop.send_from, hop.uri) for hop in reached]
     if REGISTERED in answer.to:
         ways.append([each for each in listeners if not zones or each.zone in zones])
