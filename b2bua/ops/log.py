@@ -146,9 +146,8 @@ class CallLog:
     def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
         """A daemon of a media engine answers again, or no more."""
         tell = _log.info if up else _log.warn
-        text = "answers" if up else "rests"
-        tell(f"rtpengine {{daemon}} of engine {{engine}} {text}{{why}}", daemon=str(daemon), engine=name,
-             why=f": {why}" if why else "")  # fmt: skip
+        text = "answers: calls go there" if up else "rests: {why}; no call goes there until it answers"
+        tell(f"rtpengine {{daemon}} of engine {{engine}} {text}", daemon=str(daemon), engine=name, why=why)
 
     def binding(self, binding: Binding, what: str) -> None:
         """Somebody is registered, or no more."""
