@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from b2bua.call.media import End, Engine, Reported, Said, unanchored
+from b2bua.call.media import End, Engine, Reported, Said, Then, unanchored
 from b2bua.dialog.leg import Leg
 from b2bua.policy.media import Anchoring
 from b2bua.sip.grammar import Malformed
@@ -101,14 +101,18 @@ class Anchor:
             said = Said(self.session, self.branch, *ends, sdp, self._options)
             if offers:
                 self._offer = said
-            (self.engine.offer if offers else self.engine.answer)(said, answered)
-            if self._asking is question:
-                self.call.hall.wire.after(LONGEST, partial(answered, unanchored("the media engine does not answer")))
+            self._tell(offers, said, answered)
         except Malformed as fault:
             answered(fault)
         except Exception:  # noqa: BLE001 - whoever waits for this must hear of it
             self.call.hall.journal.crashed(self._request)
             answered(unanchored("a fault of ours", 500))
+
+    def _tell(self, offers: bool, said: Said, then: Then) -> None:
+        question = self._asking
+        (self.engine.offer if offers else self.engine.answer)(said, then)
+        if self._asking is question:
+            self.call.hall.wire.after(LONGEST, partial(then, unanchored("the media engine does not answer")))
 
     def _go_on(self, then: Callable[[], None]) -> None:
         """What waited for an answer goes on, and after it the next question."""
@@ -177,7 +181,7 @@ class Anchor:
         if self.over:
             repeated(b"")
         else:
-            (self.engine.offer if offers else self.engine.answer)(said, repeated)
+            self._tell(offers, said, repeated)
 
     def close(self, then: Reported) -> None:
         """There is nobody left at one end. What was asked before is answered first: the engine is told in order."""
