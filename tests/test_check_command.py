@@ -101,6 +101,17 @@ class TestCheck(SynchronousTestCase):
         self.assertIn("answered within 0.5 s; asked whether they are alive every 5 s", text)
         self.assertNotIn("Relay ports", text)
 
+    def test_who_carries_media_by_a_route(self) -> None:
+        """A route that says otherwise stands in the same table."""
+        inwards = '[[route]]\nname = "in"\nzone = "public"\nto = "sip:10.0.0.20"\nsend_from = "private-udp"\n'
+        again = inwards.replace('"in"', '"again"')
+        text = self.check(NO_RULES + inwards + 'media = "relay"\n' + again + 'media = "auto"\n', ZONE)
+        nobody = "nobody: it passes us by"
+        self.assertRegex(text, rf"(?m)^public and public +{nobody}$")
+        self.assertRegex(text, rf"(?m)^public and private +{nobody}; by routes in, again: relay$")
+        text = self.check("[media]\n" + NO_RULES + inwards + 'media = "none"\n' + again + 'media = "auto"\n', ZONE)
+        self.assertRegex(text, r"(?m)^public and private +relay; by route in: nobody$")
+
     def test_media_of_one_zone(self) -> None:
         """Where zones are the same, families may differ."""
         six = '[[listener]]\nname = "six"\nzone = "public"\ntransport = "udp"\naddress = "2001:db8::1"\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from b2bua.config.cautions import media_caution, media_misfit
+from b2bua.config.walls import anchored_from
 from b2bua.policy.media import Anchoring, Daemon, EngineSettings, MediaSettings, misfit
 from b2bua.policy.options import Options
 from b2bua.policy.routing import Go
@@ -14,6 +15,7 @@ ENGINE = """
 name = "rtp"
 daemons = [{address = "127.0.0.1:2223"}]
 """
+INTERFACES = 'interfaces = {public = "out", private = "in"}\n'
 AUTO = "[media]\n"
 CROSSING = ROUTE + 'zone = "public"\nsend_from = "private"\n'
 OUTSIDE = Listener("o", "public", "udp", "192.0.2.1", 5060)
@@ -300,7 +302,7 @@ class TestCautions(ConfigCase):
             '[media]\ndefault = "relay"\n' + CROSSING,
             '[media]\ndefault = "none"\nbetween = [{zones = ["public", "private"], media = "relay"}]\n' + CROSSING,
             CROSSING + 'media = "auto"\n',
-            ENGINE + CROSSING + 'media = "rtp"\n',
+            ENGINE + INTERFACES + CROSSING + 'media = "rtp"\n',
             AUTO + '[[route]]\nto = "request-uri"\n',
         ):
             self.assertEqual(self.warnings(BASE + text), [])
@@ -345,8 +347,8 @@ class TestCautions(ConfigCase):
         self.assertIn(
             f"route[1]: {lost}: media passes us by, and nobody changes it; {does}", self.warnings(webrtc + CROSSING)
         )
-        self.assertEqual(self.warnings(webrtc + ENGINE + CROSSING + 'media = "rtp"\n'), [])
-        self.assertEqual(self.warnings(webrtc + '[media]\nauto = "rtp"\n' + ENGINE + CROSSING), [])
+        self.assertEqual(self.warnings(webrtc + ENGINE + INTERFACES + CROSSING + 'media = "rtp"\n'), [])
+        self.assertEqual(self.warnings(webrtc + '[media]\nauto = "rtp"\n' + ENGINE + INTERFACES + CROSSING), [])
         self.write("def route(request, listeners): pass\n", "policy.py")
         (said,) = self.warnings('policy = "policy.py"\n' + webrtc + AUTO)
         self.assertIn(f"where it sends a call so: {lost}: the relay does not speak ICE; from private (plain)", said)
@@ -357,6 +359,43 @@ class TestCautions(ConfigCase):
             "from public (webrtc) to private (whatever) there is no audio: the relay does not speak ICE",
         )
         self.assertEqual(misfit("rtp", "webrtc", "plain"), "")
+
+    def test_shared_addresses(self) -> None:
+        """An engine without interfaces tells both sides the same address; between such zones the guard asks nothing."""
+        said = (
+            "engine[1].interfaces: says nothing: between private and public both sides are told an address of a "
+            "daemon's first interface, and the leak guard leaves addresses of media alone"
+        )
+        by_default = '[media]\nauto = "rtp"\n'
+        for text, warned in (
+            (ENGINE + CROSSING + 'media = "rtp"\n', [said]),
+            (by_default + ENGINE + CROSSING, [said]),
+            (by_default + ENGINE + CROSSING + 'media = "relay"\n' + ROUTE + 'zone = "public"\nsend_from = "public"\n'
+             'media = "rtp"\n', []),
+        ):  # fmt: skip
+            self.assertEqual(self.warnings(BASE + text), warned)
+        for interfaces, anchored in (
+            ("", []),
+            ('interfaces = {public = "out"}\n', []),
+            (INTERFACES, ["private"]),
+        ):
+            configuration = self.load(BASE + by_default + ENGINE + interfaces + CROSSING)
+            self.assertEqual(anchored_from(configuration, "public", ["public", "private"]), anchored)
+        relayed = self.load(BASE + AUTO + CROSSING)
+        self.assertEqual(anchored_from(relayed, "public", ["public", "private"]), ["private"])
+        self.write("def route(request, listeners): pass\n", "policy.py")
+        self.assertEqual(self.warnings('policy = "policy.py"\n' + BASE + by_default + ENGINE), [said])
+
+    def test_names_for_media(self) -> None:
+        """A listener that advertises a name, where the relay tells an address."""
+        named = BASE.replace('address = "192.0.2.1"', 'address = "192.0.2.1"\nadvertise = "sbc.example:5070"', 1)
+        message = "is a name: for media the relay tells the address it is bound to, 192.0.2.1, and not another one"
+        said = f'listener[1].advertise = "sbc.example:5070": {message}'
+        self.assertEqual(self.warnings(named + AUTO + CROSSING), [said])
+        self.assertEqual(self.warnings(named + CROSSING + 'media = "relay"\n'), [said])
+        self.assertEqual(self.warnings(named.replace("sbc.example", "198.51.100.1") + AUTO + CROSSING), [])
+        self.assertEqual(self.warnings(named.replace("sbc.example", "192.0.2.1") + AUTO + CROSSING), [])
+        self.assertEqual(self.warnings(named + ENGINE + INTERFACES + CROSSING + 'media = "rtp"\n'), [])
 
     def test_unused(self) -> None:
         """An engine that nobody names."""

@@ -72,27 +72,51 @@ class TestPeer(SynchronousTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), self.wire.closed), ([], True))
 
     def test_a_question_finds_it_dead(self) -> None:
-        """It is pinged sooner then."""
+        """It is pinged at once then, and sooner from then on."""
         self.peer.start()
         self.wire.answer("ping", PONG)
         answers: list[Answer | None] = []
         self.peer.ask("offer", {}, 1.0, answers.append)
         self.wire.answer("offer", None)
-        self.assertEqual((answers, self.peer.alive), ([None], False))
+        self.assertEqual((answers, self.peer.alive), ([None], True))
+        self.assertEqual(self.wire.answer("ping", None), 1)
+        self.assertFalse(self.peer.alive)
         self.clock.advance(1.0)
         self.assertEqual(self.wire.answer("ping", PONG), 1)
         self.assertTrue(self.peer.alive)
+
+    def test_a_question_without_an_answer(self) -> None:
+        """It lives all the same if it answers a ping; however many such questions there are, one ping is under way."""
+        self.peer.start()
+        self.wire.answer("ping", PONG)
+        for command in ("offer", "query", "offer"):
+            self.peer.ask(command, {}, 1.0, lambda answer: None)
+        self.peer.forget("word")
+        for command in ("offer", "query", "delete"):
+            self.wire.answer(command, None)
+        self.assertEqual(self.wire.answer("ping", PONG), 1)
+        self.assertEqual((self.peer.alive, self.told), (True, [(True, "")]))
+        self.assertEqual(self.wire.answer("delete", {"result": "ok"}), 1)
+        self.clock.advance(4.9)
+        self.assertEqual(self.wire.answer("ping", PONG), 0)
+        self.clock.advance(0.1)
+        self.assertEqual(self.wire.answer("ping", PONG), 1)
+        self.peer.ask("offer", {}, 1.0, lambda answer: None)
+        self.peer.stop()
+        self.wire.answer("offer", None)
+        self.assertEqual((self.clock.getDelayedCalls(), self.wire.asked), ([], []))
 
     def test_deletions_wait(self) -> None:
         """What a dead one is to forget it is told when it is back, a few at a time."""
         done: list[int] = []
         self.peer.forget("first", lambda: done.append(1))
         self.wire.answer("delete", None)
+        self.wire.answer("ping", None)
         self.assertEqual((done, len(self.peer.owed)), ([1], 1))
         for number in range(50):
             self.peer.forget(f"call-{number}", lambda: done.append(2))
         self.assertEqual((len(done), self.wire.asked), (51, []))
-        self.peer.start()
+        self.clock.advance(1.0)
         self.wire.answer("ping", PONG)
         deleted = []
         while self.wire.asked:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.media import End, Said
 from b2bua.media.counted import streams
-from b2bua.media.engine_words import LARGEST, crossed, described, offered
+from b2bua.media.engine_words import LARGEST, MOST_MEDIA, crossed, described, offered
 from b2bua.media.engines import read_answer
 from b2bua.media.ng import Answer
 from b2bua.sip.grammar import Malformed
@@ -19,7 +19,8 @@ LINES = st.sampled_from([
     b"v=0", b"o=- 1 1 IN IP4 10.9.9.9", b"s=-", b"c=IN IP4 10.9.9.9", b"c=IN IP6 fd00::9", b"c=IN IP4 a.invalid",
     b"c=IN IP4 0.0.0.0", b"c=x", b"t=0 0", b"m=audio 4000 RTP/AVP 0", b"m=message 4 TCP/MSRP *", b"m=video 0 RTP/AVP 9",
     b"a=ice-ufrag:x", b"a=path:msrp://10.9.9.9", b"a=sendonly", b"a=\xff", b"", b"m=audio 99999 RTP/AVP 0", b"\0",
-    b"a=candidate:1 1 UDP 1 10.9.9.8 4000 typ host", b"a=x-at:10.9.9.8", b"o=x",
+    b"a=candidate:1 1 UDP 1 10.9.9.8 4000 typ host", b"a=x-at:10.9.9.8", b"o=x", b"c=IN IP4 \xe9", b"c=IN IP6 \xff:",
+    b"c=IN IP6 1:2:3:4:5:6:7:8:9", b"c=IN IP6 2001:db8::9%1", b"a=rtcp:1 IN IP6 \xe9::", b"a=rtcp:1 IN IP4 10.9.9.8",
 ])  # fmt: skip
 TEXTS = st.lists(LINES, max_size=12).map(b"\r\n".join)
 
@@ -48,11 +49,71 @@ class TestWords(SynchronousTestCase):
         self.assertEqual(offered(said, ready, {"outside": "x", "inside": "y"})["direction"], ["x", "y"])
         self.assertNotIn("direction", offered(said, ready, {"outside": "x"}))
 
+    def refused(self, text: bytes, source: End = A, options: tuple[str, ...] = ()) -> bool:
+        """Whether a description is refused; with 488 then."""
+        try:
+            described(Said("word", "one", source, B, b"v=0\r\n" + text, options), b"secret")
+        except Malformed as fault:
+            self.assertEqual(fault.status, 488)
+            return True
+        return False
+
     def test_too_large(self) -> None:
-        """What might not fit into one datagram is refused."""
-        with self.assertRaises(Malformed) as caught:
-            described(Said("word", "one", A, B, b"v=0\r\n" + b"a=x\r\n" * (LARGEST // 5)), b"secret")
-        self.assertEqual(caught.exception.status, 488)
+        """What might not fit into one datagram, there or back, is refused."""
+        self.assertTrue(self.refused(b"a=x\r\n" * (LARGEST // 5)))
+        self.assertFalse(self.refused(b"m=audio 4000 RTP/AVP 0\r\n" * MOST_MEDIA))
+        self.assertTrue(self.refused(b"m=audio 4000 RTP/AVP 0\r\n" * (MOST_MEDIA + 1)))
+        for octet in (b"\0", b"\1", b"\x0b", b"\x1f", b"\x7f"):
+            self.assertTrue(self.refused(b"s=a" + octet + b"\r\n"))
+        self.assertFalse(self.refused(b"s=a\tb\xc3\xa9\r\n"))
+
+    def told(self, host: str, signalling: str, more: bytes = b"", options: tuple[str, ...] = ()) -> str:
+        """What rtpengine is to trust of a party at `signalling` that announces `host`; empty where it is refused."""
+        where = f"c=IN IP{6 if ':' in host else 4} {host}\r\n".encode()
+        text = where + b"m=audio 4000 RTP/AVP 0\r\n" + more
+        source = A._replace(signalling=signalling)
+        if self.refused(text, source, options):
+            return ""
+        said = Said("word", "one", source, B, b"v=0\r\n" + text, options)
+        keys = offered(said, described(said, b"secret"), {})
+        (found,) = [flag for flag in keys["flags"] if flag in ("trust-address", "SIP-source-address")]
+        self.assertEqual("received from" in keys, found == "SIP-source-address")
+        return found
+
+    def test_nobody_points_inside(self) -> None:
+        """From outside nobody is met at an address that means something else here, of whichever family."""
+        own, theirs, refused = "trust-address", "SIP-source-address", ""
+        four, six, inside = "198.51.100.7", "2001:db8::7", "10.0.0.9"
+        for host, signalling, expected in (
+            ("203.0.113.1", four, own), ("2001:db8::9", four, own), ("203.0.113.1", six, own), ("0.0.0.0", four, own),
+            ("10.0.0.8", four, theirs), ("127.0.0.1", four, theirs), ("224.0.0.1", four, theirs),
+            ("::ffff:127.0.0.1", four, theirs), ("::ffff:10.0.0.8", four, theirs), ("::ffff:203.0.113.1", four, own),
+            ("::1", four, refused), ("fd00::5", four, refused), ("fe80::1", four, refused), ("ff02::1", four, refused),
+            ("10.0.0.8", six, refused), ("::ffff:10.0.0.8", six, refused), ("fd00::5", six, theirs),
+            ("10.0.0.8", inside, own), ("fd00::5", inside, own), ("::1", inside, refused),
+            ("127.0.0.1", inside, theirs), ("1:2:3:4:5:6:7:8:9", six, refused), ("fe80::1%eth0", six, refused),
+            ("fd00::5", "fe80::1%eth0", own),
+        ):  # fmt: skip
+            self.assertEqual(self.told(host, signalling), expected, (host, signalling))
+        self.assertEqual(self.told("203.0.113.1", four, b"a=rtcp:4001 IN IP4 127.0.0.1\r\n"), theirs)
+        self.assertEqual(self.told("203.0.113.1", four, b"a=rtcp:4001 IN IP6 ::1\r\n"), refused)
+        self.assertEqual(self.told("fd00::5", four, b"a=ice-ufrag:x\r\n"), theirs)  # ICE finds the party
+        self.assertEqual(self.told("fd00::5", four, options=("trust-address",)), own)
+        self.assertEqual(self.told("203.0.113.1", four, options=("SIP-source-address",)), theirs)
+
+    @given(st.one_of(st.text(max_size=200), TEXTS.map(lambda text: f"v=0\r\n{text.decode('latin-1')}")))
+    def test_any_answer(self, text: str) -> None:
+        """Whatever a daemon says: octets or a Malformed."""
+        try:
+            self.assertIsInstance(crossed(text, B), bytes)
+        except Malformed:
+            pass
+
+    def test_said_once(self) -> None:
+        """A flag that a route says too."""
+        options = ("strict-source", "SIP-source-address", "generate-mid")
+        said = Said("word", "one", A, B, b"v=0\r\nc=IN IP4 10.0.0.8\r\nm=audio 4000 RTP/AVP 0\r\n", options)
+        self.assertEqual(sorted(offered(said, described(said, b"secret"), {})["flags"]), sorted(options))
 
     def test_answers(self) -> None:
         """None, an error of the description's, another, and what is no description."""

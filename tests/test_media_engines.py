@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from b2bua.call.media import End, Report, Said
+from b2bua.media.engine_words import LARGEST, MOST_MEDIA
 from b2bua.media.engines import RtpEngine
 from b2bua.ops.phonelines import free_port
 from b2bua.policy.media import Daemon
@@ -140,6 +141,18 @@ class EngineCase(TestCase):
 
 class TestCalls(EngineCase):
     """One daemon."""
+
+    async def test_the_largest(self) -> None:
+        """As much of a description as there may be: rtpengine's answer fits into a datagram, whatever it adds."""
+        engine = await self.begin()
+        for number, filling in enumerate((b"x", b"\xff", b'"', b"\\", b"\xc3\xa9")):
+            for profile in ("", "plain", "srtp", "webrtc"):
+                for text in (sdp("10.9.9.9"), BROWSER):
+                    text += text[text.index(b"m=audio") :] * (MOST_MEDIA - 1)
+                    text += b"a=x:" + filling * ((LARGEST - len(text) - 6) // len(filling)) + b"\r\n"
+                    session = f"{number} {profile} {len(text)} {text is BROWSER}"
+                    await self.crosses(engine, "offer", A, B._replace(profile=profile), text, session=session)
+                    await self.end(engine, session)
 
     async def test_a_call(self) -> None:
         """IPv4 to IPv6 and back; who is where is not seen; RTP passes; it is counted; and nothing is left."""

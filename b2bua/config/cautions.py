@@ -11,10 +11,11 @@ from b2bua.config.routes import ways_out
 from b2bua.policy.accounts import Account
 from b2bua.policy.authentication import Realm
 from b2bua.policy.groups import Group, Hop, hops
-from b2bua.policy.media import Anchoring, MediaSettings
+from b2bua.policy.media import RELAY, Anchoring, MediaSettings
 from b2bua.policy.mistakes import NOTHING
 from b2bua.policy.routing import AUTO, REGISTERED, Go, Rule
 from b2bua.policy.zones import Zone
+from b2bua.sip.grammar import is_address
 from b2bua.sip.listener import Listener
 
 _IN_DIALOGS = ("ACK", "BYE", "CANCEL", "PRACK", "UPDATE")
@@ -22,6 +23,8 @@ _WHERE = frozenset({"method", "zone", "listener"})  # conditions that leave out 
 _BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
 _BY_DEFAULT = '[media] with default = "auto" anchors it'
 _NOWHERE = MediaSettings()
+
+Crossing = tuple[Listener, Listener, str]  # by what a call comes and leaves, and what its route says of media
 
 
 def caution(
@@ -46,8 +49,10 @@ def caution(
     elif not looked_up and not inwards and not has_script:
         message = 'no [[route]] has to = "lookup": phones register, and nobody is sent to them'
         reading.warn("registrar", NOTHING, message)
+    crossings = list[Crossing]()
     if has_script:
         _media_of_a_script(reading, listeners, media.anchoring)
+        crossings += [(near, far, "") for near in listeners for far in listeners]
     else:
         unused(reading, media, _said_of_media(rules))
     for number, rule in enumerate(rules, 1):
@@ -63,9 +68,13 @@ def caution(
             reached = hops(rule.answer, groups)
             _own_sockets(reading, key, reached, listeners)
             asked = {hop.send_from for hop in reached} or {rule.answer.send_from}
-            outgoing = _outgoing(rule.answer, reached, listeners, zones)
+            outgoing = may_leave_by(rule.answer, reached, listeners, zones)
             if rule.asks_for("INVITE") or not rule.asks_for("REGISTER"):
-                _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, rule.answer.options.media)
+                said = rule.answer.options.media
+                _media(reading, key, incoming, outgoing, AUTO in asked, media.anchoring, said)
+                crossings += [(near, far, said) for near in incoming for far in outgoing]
+    _shared_addresses(reading, media, crossings)
+    _names_for_media(reading, media, crossings)
 
 
 def open_registrar(
@@ -163,14 +172,52 @@ def _media_of_a_script(reading: Reading, listeners: Sequence[Listener], anchorin
         reading.warn(key, path, f"where it sends a call so: {text}; an [[engine]] of rtpengines does")
 
 
+def _shared_addresses(reading: Reading, media: MediaSettings, crossings: Iterable[Crossing]) -> None:
+    """Say which engines tell two zones the same address, as nobody has said which of theirs is on which side.
+
+    Where there are interfaces for some zones only, that has been said of the others.
+    """
+    shared: dict[str, set[str]] = {}
+    for near, far, route in crossings:
+        if near.zone != far.zone and not media.parts(near, far, route):
+            pair = " and ".join(sorted((near.zone, far.zone)))
+            shared.setdefault(media.anchoring.engine(near, far, route), set()).add(pair)
+    for number, each in enumerate(media.engines, 1):
+        if each.name in shared and not each.interfaces:
+            message = (
+                f"says nothing: between {', '.join(sorted(shared[each.name]))} both sides are told an address of a "
+                "daemon's first interface, and the leak guard leaves addresses of media alone"
+            )
+            reading.warn(f"engine[{number}].interfaces", NOTHING, message)
+
+
+def _names_for_media(reading: Reading, media: MediaSettings, crossings: Iterable[Crossing]) -> None:
+    """Say which listeners advertise a name where the relay tells an address: that can only be the bound one."""
+    relayed = [(near, far) for near, far, route in crossings if media.anchoring.engine(near, far, route) == RELAY]
+    told = {each for pair in relayed for each in pair if each.advertise_host and not is_address(each.advertise_host)}
+    for number, raw in enumerate(reading.raw.get("listener", ()), 1):
+        text = str(raw.get("advertise", ""))
+        of_it = {
+            each.address
+            for each in told
+            if text.startswith(each.advertise_host) and (each.zone, each.transport) == (raw["zone"], raw["transport"])
+        }
+        for address in sorted(of_it):
+            message = f"is a name: for media the relay tells the address it is bound to, {address}, and not another one"
+            reading.warn(f"listener[{number}].advertise", text, message)
+
+
 def _said_of_media(rules: Iterable[Rule]) -> list[str]:
     return [rule.answer.options.media for rule in rules if isinstance(rule.answer, Go)]
 
 
-def _outgoing(
+def may_leave_by(
     answer: Go, reached: list[Hop], listeners: tuple[Listener, ...], zones: Collection[str]
 ) -> list[Listener]:
-    """`zones` are where phones register; everywhere where there are none."""
+    """The listeners by which `reached`, an answer's hops, may be reached.
+
+    `zones` are where phones register; everywhere where there are none.
+    """
     ways = [ways_out(listeners, hop.send_from, hop.uri) for hop in reached]
     if REGISTERED in answer.to:
         ways.append([each for each in listeners if not zones or each.zone in zones])

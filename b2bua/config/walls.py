@@ -34,21 +34,24 @@ def walls(configuration: Configuration) -> dict[str, Wall]:
     zone_of = {each.name: each.zone for each in configuration.listeners}
     networks = [(network, zone_of.get(name, name)) for network, name in configuration.networks.items()]
     every = set[str]().union(*known.values())
-    anchored = {zone: _anchored(configuration, zone, known) for zone in known}
+    anchored = {zone: anchored_from(configuration, zone, known) for zone in known}
     return {zone: Wall(zone, own, every - own, networks, anchored[zone]) for zone, own in known.items()}
 
 
-def _anchored(configuration: Configuration, zone: str, zones: Iterable[str]) -> list[str]:
-    """The zones from which media comes to `zone` by us, whatever a route or a script says."""
+def anchored_from(configuration: Configuration, zone: str, zones: Iterable[str]) -> list[str]:
+    """The zones from which media comes to `zone` by us, whatever a route or a script says.
+
+    Not those with which it has a daemon's address in common: that may be another zone's too.
+    """
     here = [each for each in configuration.listeners if each.zone == zone]
     routes = {rule.answer.options.media for rule in configuration.rules if isinstance(rule.answer, Go)} | {""}
     if configuration.script is not None or not configuration.anchors:
         return []
-    engine = configuration.media.anchoring.engine
+    parts = configuration.media.parts
     found = []
     for other in zones:
         there = [each for each in configuration.listeners if each.zone == other]
-        if other != zone and all(engine(near, far, said) for near in there for far in here for said in routes):
+        if other != zone and all(parts(near, far, said) for near in there for far in here for said in routes):
             found.append(other)
     return found
 

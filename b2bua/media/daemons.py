@@ -1,7 +1,8 @@
 """The rtpengine daemons of one engine: who is alive, whose turn it is, and what each still has to forget.
 
-A daemon that does not answer is dead until it answers again; it is pinged all the time, a dead one more often. What it
-is to delete it is told now or once it is back.
+A daemon that does not answer a ping is dead until it answers again; it is pinged all the time, a dead one more often,
+and at once where a question has no answer: that may be the question's fault, as an answer that is too large for a
+datagram never comes. What it is to delete it is told now or once it is back.
 """
 
 from __future__ import annotations
@@ -48,47 +49,67 @@ class Peer:
         self._ping = ping
         self._tell = tell
         self._told: bool | None = None
-        self._pinging: Any = None
+        self._pinging: Any = None  # the next ping, where none is under way
+        self._asking = self._stopped = False
         self._deleting: dict[str, list[Callable[[], None]]] = {}
 
     # Health
 
     def start(self) -> None:
-        """Ping, from now on."""
-        self._pinging = None
+        """Ping, from now on; once more where that has begun."""
+        if self._asking or self._stopped:
+            return
+        if self._pinging is not None:
+            self._pinging.cancel()
+            self._pinging = None
+        self._asking = True
         self._ng.ask("ping", {}, min(self._patience, self._ping), self._pinged)
 
     def _pinged(self, answer: Answer | None) -> None:
-        self._stands(answer)
+        self._asking = False
+        if self._stopped:
+            return
+        self._stands(answer is not None)
         wait = self._ping if self.alive else min(self._ping, DEAD_PING)
-        self._pinging = self._clock.callLater(wait, self.start)
+        self._pinging = self._clock.callLater(wait, self._again)
+
+    def _again(self) -> None:
+        self._pinging = None
+        self.start()
 
     def stop(self) -> None:
         """Neither pings nor questions any more; what was asked has no answer."""
-        self._tell = lambda daemon, alive, why: None
+        self._stopped = True
         self._ng.close()
         if self._pinging is not None:
             self._pinging.cancel()
             self._pinging = None
 
-    def _stands(self, answer: Answer | None) -> None:
-        self.alive = answer is not None
-        self.why = "" if self.alive else "it does not answer"
-        if self.alive is not self._told:
-            self._told = self.alive
-            if not self.alive and self._pinging is not None:
-                self._pinging.reset(min(self._ping, DEAD_PING))
-            self._tell(self.daemon, self.alive, self.why)
-        if self.alive:
+    def _heard(self, answer: Answer | None) -> None:
+        """What is no ping has an answer, or none: then it is asked whether it is there at all."""
+        if answer is not None:
+            self._stands(True)
+        elif self.alive:
+            self.start()
+
+    def _stands(self, alive: bool) -> None:
+        if self._stopped:
+            return
+        self.alive = alive
+        self.why = "" if alive else "it does not answer"
+        if alive is not self._told:
+            self._told = alive
+            self._tell(self.daemon, alive, self.why)
+        if alive:
             self._settle()
 
     # Questions
 
     def ask(self, command: str, more: dict[str, Any], patience: float, then: Answered) -> None:
-        """Ask; that it answers or does not also says how it stands."""
+        """Ask; that it answers also says that it lives."""
 
         def told(answer: Answer | None) -> None:
-            self._stands(answer)
+            self._heard(answer)
             then(answer)
 
         self._ng.ask(command, more, patience, told)
@@ -127,7 +148,7 @@ class Peer:
         waiting = self._deleting.pop(call)
         if answer is not None:
             self.owed.pop(call, None)
-        self._stands(answer)
+        self._heard(answer)
         for then in waiting:
             then()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from b2bua.config import Configuration
+from b2bua.config.cautions import may_leave_by
 from b2bua.ops.tables import details, table
 from b2bua.ops.ways import Rows
+from b2bua.policy.groups import hops
 from b2bua.policy.media import AUTO, RELAY, EngineSettings, MediaSettings
 from b2bua.policy.routing import Go, Rule
 from b2bua.sip.listener import Listener
@@ -43,11 +45,17 @@ def _told(media: MediaSettings, name: str, listener: Listener) -> str:
 
 
 def of_configuration(configuration: Configuration) -> str:
-    """Each pair of zones with whoever carries media between them, and the engines."""
+    """Each pair of zones with whoever carries media between them, also by which routes else, and the engines."""
     media, listeners = configuration.media, configuration.listeners
-    pairs = list(_pairs(configuration))
+    pairs, routes = list(_pairs(configuration)), _by_routes(configuration)
     used = _said(media, configuration.rules)
-    carried = table(("between", "carried by"), [(pair, name or f"nobody: it {BY_US}") for pair, name in pairs])
+    carried = table(
+        ("between", "carried by"),
+        [
+            (f"{one} and {other}", "; ".join([name or f"nobody: it {BY_US}", *_else(routes, one, other, name)]))
+            for (one, other), name in pairs
+        ],
+    )
     parts = [f"Media\n{carried}"]
     if RELAY in used:
         first, last = media.ports
@@ -59,7 +67,7 @@ def of_configuration(configuration: Configuration) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _pairs(configuration: Configuration) -> Iterator[tuple[str, str]]:
+def _pairs(configuration: Configuration) -> Iterator[tuple[tuple[str, str], str]]:
     """Two zones, and who carries media between their listeners where no route says otherwise."""
     zones: dict[str, list[Listener]] = {}
     for each in configuration.listeners:
@@ -67,7 +75,34 @@ def _pairs(configuration: Configuration) -> Iterator[tuple[str, str]]:
     names = list(zones)
     for number, one in enumerate(names):
         for other in names[number:]:
-            yield f"{one} and {other}", _between(configuration.media, zones[one], zones[other])
+            yield (one, other), _between(configuration.media, zones[one], zones[other])
+
+
+def _by_routes(configuration: Configuration) -> dict[tuple[str, str], dict[str, list[str]]]:
+    """Two zones, and by the engine that routes say there, or "nobody", the routes' names."""
+    phones = configuration.registrar.zones if configuration.registrar else ()
+    listeners, anchoring = configuration.listeners, configuration.media.anchoring
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for rule in configuration.rules:
+        if not isinstance(rule.answer, Go) or not (said := rule.answer.options.media):
+            continue
+        leaving = may_leave_by(rule.answer, hops(rule.answer, configuration.groups), listeners, phones)
+        for near in [each for each in listeners if rule.may_come_by(each)]:
+            for far in leaving:
+                for pair in {(near.zone, far.zone), (far.zone, near.zone)}:
+                    names = found.setdefault(pair, {}).setdefault(anchoring.engine(near, far, said) or "nobody", [])
+                    if rule.name not in names:
+                        names.append(rule.name)
+    return found
+
+
+def _else(routes: Mapping[tuple[str, str], Mapping[str, list[str]]], one: str, other: str, usual: str) -> list[str]:
+    """What routes say of two zones, where it is not as usual: `by route in: relay`."""
+    return [
+        f"by route{'s' if len(names) > 1 else ''} {', '.join(names)}: {engine}"
+        for engine, names in routes.get((one, other), {}).items()
+        if engine != (usual or "nobody")
+    ]
 
 
 def _between(media: MediaSettings, ones: Sequence[Listener], others: Sequence[Listener]) -> str:

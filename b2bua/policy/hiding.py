@@ -34,6 +34,7 @@ CROSSINGS: dict[str, Crossing] = {
     "Proxy-Authenticate": crossing.challenge,
     "Proxy-Require": crossing.required,
     "Reason": crossing.reason,
+    "Recv-Info": crossing.packages,
     "Refer-Sub": crossing.refer_sub,
     "Refer-To": crossing.refer_to,
     "Referred-By": crossing.masked,

@@ -86,6 +86,10 @@ class EngineSettings:
     patience: float = 1.0
     ping: float = 5.0
 
+    def parts(self, one: str, other: str) -> bool:
+        """Whether each of two zones is told an address of its own; else it is the same for both."""
+        return one in self.interfaces and other in self.interfaces
+
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
@@ -100,3 +104,8 @@ class MediaSettings:
     silence: float = 0.0
     engines: tuple[EngineSettings, ...] = ()
     given: bool = False
+
+    def parts(self, near: Listener, far: Listener, route: str = "") -> bool:
+        """Whether media between two legs is anchored, and each side is told an address of its own zone's alone."""
+        name = self.anchoring.engine(near, far, route)
+        return name == RELAY or any(each.name == name and each.parts(near.zone, far.zone) for each in self.engines)

@@ -35,8 +35,8 @@ _ABILITIES = frozenset(
 
 _LINE = re.compile(rb"([a-z])=([^\r\n\0]*)(\r?\n|\Z)")
 _MEDIA = re.compile(rb"([!-~]+) +([0-9]{1,5})(/[0-9]{1,5})? +([!-~]+)((?: +[!-~]+)*) *")
-_CONNECTION = re.compile(rb"IN +IP([46]) +([^ /]+)(/[0-9/]+)? *", re.I)
-_RTCP = re.compile(rb"([0-9]{1,5})(?: +IN +IP([46]) +([^ /]+))? *", re.I)
+_CONNECTION = re.compile(rb"IN +IP([46]) +([!-.0-~]+)(/[0-9/]+)? *", re.I)
+_RTCP = re.compile(rb"([0-9]{1,5})(?: +IN +IP([46]) +([!-.0-~]+))? *", re.I)
 
 
 class Connection(NamedTuple):
@@ -130,7 +130,7 @@ class Section:
         found = _CONNECTION.fullmatch(text)
         if found is None:
             raise Malformed("a c= line that cannot be read", "RFC 8866 5.7")
-        return Connection(int(found[1]), found[2].decode("ascii", "replace"), found[3] or b"")
+        return Connection(int(found[1]), found[2].decode("ascii"), found[3] or b"")
 
     def _close(self, at: int) -> None:
         """A line that is not the last one any more needs an end."""
@@ -180,7 +180,7 @@ class Media(Section):
         found = _RTCP.fullmatch(values[0])
         if found is None or int(found[1]) > 65535:
             raise Malformed("an a=rtcp line that cannot be read", "RFC 3605 2.1")
-        where = Connection(int(found[2]), found[3].decode("ascii", "replace")) if found[2] else None
+        where = Connection(int(found[2]), found[3].decode("ascii")) if found[2] else None
         return int(found[1]), where
 
     def at(self, port: int, ports: bytes = b"") -> None:
