@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from b2bua.call.media import End, Said
 from b2bua.media import pool
+from b2bua.media.description import LARGEST
 from b2bua.media.ports import REST
-from b2bua.media.relay import Relay
+from b2bua.media.relay import MAX_CARRIED, Relay
 from b2bua.sip.grammar import Malformed
+from b2bua.sip.session import MAX_MEDIA
 from tests.media import ANYBODY, FAR, NEAR, Peer, RelayCase, clock, place, places
 
 OTHER = FAR._replace(word="far 2")
@@ -236,12 +238,32 @@ class TestLimits(RelayCase):
 
     def test_no_ports(self) -> None:
         """More media than ports: 503, and nothing is held; a call that is there goes on."""
-        offer = self.alice.sdp("m=audio 5000 RTP/AVP 0\n" * 31)
-        self.assertEqual(self.refused("offer", NEAR, ANYBODY, offer), 503)
-        self.assertEqual(self.relay.used, 0)
+        offer = self.alice.sdp("m=audio 5000 RTP/AVP 0\n" * (MAX_CARRIED - 1))
         self.up()
+        for session in ("2", "3"):
+            self.offer(NEAR, ANYBODY, offer, session=session)
+        used = self.relay.used
+        self.assertEqual(self.refused("offer", NEAR, ANYBODY, offer, session="4"), 503)
         self.assertEqual(self.refused("offer", NEAR, FAR, offer), 503)
-        self.assertEqual(self.relay.used, 2)
+        self.assertEqual(self.relay.used, used)
+        self.offer(NEAR, FAR, self.alice.sdp())
+
+    def test_too_many_media(self) -> None:
+        """RFC 3261 21.4.26: nobody has many ports for one message; media that are refused need none."""
+        many = self.alice.sdp("m=audio 5000 RTP/AVP 0\n" * MAX_CARRIED)
+        self.assertEqual(self.refused("offer", NEAR, ANYBODY, many), 488)
+        self.assertEqual((self.relay.used, self.relay.sessions), (0, 0))
+        few = self.alice.sdp("m=audio 0 RTP/AVP 0\n" * (MAX_MEDIA - MAX_CARRIED) + "m=audio 5000 RTP/AVP 0\n" * 7)
+        self.offer(NEAR, ANYBODY, few)
+        self.assertEqual(self.refused("answer", FAR, NEAR, many), 488)
+        self.answer(FAR, NEAR, few)
+
+    def test_too_long(self) -> None:
+        """A description that takes long to read is refused, however few media it has."""
+        room = LARGEST - len(self.alice.sdp("a=\n"))
+        self.assertEqual(self.refused("offer", NEAR, ANYBODY, self.alice.sdp("a=" + "x" * (room + 1) + "\n")), 488)
+        self.assertEqual(self.relay.used, 0)
+        self.offer(NEAR, ANYBODY, self.alice.sdp("a=" + "x" * room + "\n"))
 
     def test_no_ports_for_a_fork(self) -> None:
         """The one who has no port left is told so; the others keep theirs."""

@@ -22,13 +22,15 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from b2bua.call.media import End, Reported, Said, Stream, Then, unanchored
-from b2bua.media.description import carried, check_profile, crossed
+from b2bua.media.description import LARGEST, carried, check_profile, crossed
 from b2bua.media.places import wanted
 from b2bua.media.pool import Pool
 from b2bua.media.ports import NoPorts
 from b2bua.media.strand import Medium, Pair, Strand
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.session import Media, Session, parse_session
+
+MAX_CARRIED = 8  # media of one description: each takes two pairs of ports, before anybody has answered
 
 Key = tuple[str | frozenset[str], str, int]  # a branch or two parties, a party, the number of the medium
 Words = frozenset[str]
@@ -120,6 +122,8 @@ class Relay:
         for end in (said.source, said.target):
             self._pool.known_as(end.address, end.bound)
         try:
+            if len(said.sdp) > LARGEST:
+                raise unanchored(f"a session description of more than {LARGEST} octets", 488)
             session = parse_session(said.sdp)
             _read(session)
             check_profile(session, said.source, said.target)
@@ -135,7 +139,7 @@ class Relay:
 
     def _offer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = [_medium(session, media, source) for media in session.media]
+        media = _media(session, source)
         agreed = talk.agreed.get(words)
         ports: list[int | None] = []
         for number, medium in enumerate(media):
@@ -156,7 +160,7 @@ class Relay:
 
     def _answer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = [_medium(session, media, source) for media in session.media]
+        media = _media(session, source)
         offer = _answered(talk, said, words)
         if offer is not None:
             self._take_places(talk, said, offer, media)
@@ -245,6 +249,14 @@ def _read(session: Session) -> None:
     """Malformed for a line that cannot be read, also where nobody needs it: nothing has changed yet."""
     for section in (session, *session.media):
         _ = section.connection
+
+
+def _media(session: Session, source: End) -> list[Medium | None]:
+    """What is said of each medium. Malformed for what cannot be read, and where too many would be carried."""
+    media = [_medium(session, each, source) for each in session.media]
+    if sum(each is not None for each in media) > MAX_CARRIED:
+        raise unanchored(f"the relay carries {MAX_CARRIED} media of a session description, not more", 488)
+    return media
 
 
 def _medium(session: Session, media: Media, source: End) -> Medium | None:
