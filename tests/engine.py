@@ -66,7 +66,13 @@ class Studio:
             raise AssertionError("a session that is over")
         self.told.append((what, said))
         self.open.setdefault(said.session, []).append((what, said))
-        self._later(lambda: then(self.faults.get(what) or self._changed(said)))
+        self._later(lambda: then(self._answer(what, said)))
+
+    def _answer(self, what: str, said: Said) -> bytes | Malformed:
+        try:
+            return self.faults.get(what) or self.changed(said)
+        except Malformed as fault:
+            return fault
 
     def _later(self, action: Callable[[], None]) -> None:
         if self.late:
@@ -74,7 +80,8 @@ class Studio:
         else:
             action()
 
-    def _changed(self, said: Said) -> bytes:
+    def changed(self, said: Said) -> bytes:
+        """The description for the other side."""
         session = parse_session(said.sdp)
         address = said.target.address
         for section in (session, *session.media):

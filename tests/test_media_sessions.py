@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from b2bua.call.media import End, Said
 from b2bua.media.description import crossed
+from b2bua.media.places import read_address
 from b2bua.media.relay import Relay
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.sdp import own
@@ -166,6 +167,16 @@ class TestAnything(RelayCase):
             self.assertLessEqual(addresses(b"\n".join(shown)), {"::1"})  # those lines are the leg's
         relay.close()
         self.assertEqual(relay.used, 0)
+
+    @given(st.text("019.:af x", max_size=20) | st.ip_addresses().map(str), st.text("0.: x", max_size=2))
+    def test_shown(self, text: str, around: str) -> None:
+        """A line crosses only if none of its words is the address of a host."""
+        line = b"a=x:%b" % (around + text + around).encode()
+        said = crossed(parse_session(b"v=0\r\n" + line + b"\r\n"), SIX, [], b"secret")
+        words = re.findall(r"(?<![0-9a-z.:])[0-9a-f.:]+(?![0-9a-z.:])", line.decode()[4:])
+        shows = any(len(word) < 48 and read_address(word.strip(".")) is not None for word in words)
+        if shows:
+            self.assertNotIn(line, said)
 
     def test_long_lines(self) -> None:
         """No line takes more than its length: each of these is of 64 kB, and would take hours."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call.anchor import Anchor
-from b2bua.call.media import Engine, Medium, Report, Reported
+from b2bua.call.media import Engine, Medium, Report, Reported, unanchored
 from b2bua.call.refresh import WITH_MORE
 from b2bua.dialog.leg import Leg
 from b2bua.policy.media import Anchoring
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # where a description is an offer or an answer (RFC 6337)
 
+Pair = tuple[str, str]  # the Call-IDs of two legs
 Go = Callable[[], None]  # may raise Malformed for what cannot cross: then Lost is called
 Lost = Callable[[int, str], None]  # with a status and a reason
 
@@ -41,12 +42,12 @@ class Anchors:
         self.engines = engines
         self.silence = silence  # seconds without a packet after which a call ends; 0: it does not
         self._hall = hall
-        self._by_pair: dict[tuple[str, str], Anchor] = {}  # by both legs' Call-IDs, in either order
-        self._by_call: dict[str, list[Anchor]] = {}
+        self._by_pair: dict[Pair, Anchor | None] = {}  # in either order; None: their media passes us by
+        self._by_call: dict[str, list[Pair]] = {}
 
     def __len__(self) -> int:
         """How many sessions there are."""
-        return sum(not anchor.over for anchors in self._by_call.values() for anchor in anchors)
+        return sum(anchor is not None and not anchor.over for anchor in self._by_pair.values()) // 2
 
     def between(self, source: Leg, target: Leg) -> Anchor | None:
         """The anchor of two legs."""
@@ -54,19 +55,24 @@ class Anchors:
 
     def of(self, call: Call) -> list[Anchor]:
         """The anchors of a call that hold something."""
-        return [anchor for anchor in self._by_call.get(call.id, ()) if not anchor.over]
+        anchors = [self._by_pair[pair] for pair in self._by_call.get(call.id, ())]
+        return [anchor for anchor in anchors if anchor is not None and not anchor.over]
 
-    def open(self, call: Call, near: Leg, far: Leg) -> Anchor | None:
-        """The anchor between two legs of a call, of which `far` is called; None where none is wanted."""
+    def open(self, call: Call, near: Leg, far: Leg, request: Request) -> Anchor | None:
+        """The anchor between two legs of a call, of which `far` is called; None where none is wanted.
+
+        `request` is what is served by this.
+        """
         known = self.between(near, far)
-        if known is not None:
+        if known is not None and not known.over:
             return known
         name = self.policy.engine(near.listener, far.listener, call.options.media)
-        if not name:
-            return None
-        anchor = Anchor(self.policy, call, self.engines[name], near, far)
-        self._by_pair[near.call_id, far.call_id] = self._by_pair[far.call_id, near.call_id] = anchor
-        self._by_call.setdefault(call.id, []).append(anchor)
+        anchor = Anchor(self.policy, call, self.engines[name], near, far, request) if name else None
+        pairs = self._by_call.setdefault(call.id, [])
+        for pair in ((near.call_id, far.call_id), (far.call_id, near.call_id)):
+            if pair not in self._by_pair and pair[::-1] not in self._by_pair:
+                pairs.append(pair)
+            self._by_pair[pair] = anchor
         return anchor
 
     # On the way in
@@ -101,6 +107,12 @@ class Anchors:
             self._hall.journal.crashed(request)
             lost(500, "a fault of ours")
 
+    def refused(self, source: Leg, target: Leg) -> None:
+        """A request with an offer of `source` came to nothing before it was sent on."""
+        anchor = self.between(source, target)
+        if anchor is not None and anchor.offered_by(source):
+            anchor.refused()
+
     def ear(self, user: ClientUser, source: Leg, target: Leg) -> ClientUser:
         """Who is to hear the answers to a request to `source`, where descriptions in them are for `target`."""
         anchor = self.between(source, target)
@@ -112,22 +124,25 @@ class Anchors:
         Malformed where it cannot cross. Where it is no offer and no answer, it tells what somebody can do, but not
         where he is.
         """
-        anchor, status = self.between(source, target), message.status if isinstance(message, Response) else 200
-        if status < 300 and message.cseq[1] in _OFFERING:
-            return sdp if anchor is None else anchor.said(source, sdp)
-        if anchor is not None or self.policy.engine(source.listener, target.listener):
-            return hushed(sdp, target.listener.media_address)
-        return sdp
+        pair = source.call_id, target.call_id
+        status = message.status if isinstance(message, Response) else 200
+        if status >= 300 or message.cseq[1] not in _OFFERING:
+            passes = source.listener.zone == target.listener.zone and self._by_pair.get(pair) is None
+            return sdp if passes else hushed(sdp, target.listener.media_address)
+        if pair not in self._by_pair:
+            raise unanchored("a description between legs of which nobody has decided", 500)
+        anchor = self._by_pair[pair]
+        return sdp if anchor is None else anchor.said(source, sdp)
 
     # The end
 
     def only(self, call: Call, near: Leg, far: Leg) -> None:
         """These two are the call from now on: what was anchored for others ends."""
         stays = self.between(near, far)
-        if stays is not None:
-            stays.won(far)
         for anchor in self.of(call):
-            if anchor is not stays:
+            if anchor is stays:
+                anchor.won(far)
+            else:
                 self.close(anchor)
 
     def close(self, anchor: Anchor | None, then: Reported = lambda report: None) -> None:
@@ -137,9 +152,8 @@ class Anchors:
 
     def forget(self, call: Call) -> None:
         """Nothing comes late for a call any more."""
-        for anchor in self._by_call.pop(call.id, ()):
-            near, far = anchor.near.call_id, anchor.far.call_id
-            del self._by_pair[near, far], self._by_pair[far, near]
+        for one, other in self._by_call.pop(call.id, ()):
+            del self._by_pair[one, other], self._by_pair[other, one]
 
     def end(self, call: Call, then: Callable[[], None]) -> None:
         """A call is over; then its record has what is known of its media."""
@@ -207,7 +221,7 @@ def through(hall: Hall, source: Leg, target: Leg, request: Request, go: Go, lost
 class Ear:
     """Hears the answers to one request: those with a description wait for the engine, then so does what follows."""
 
-    __slots__ = ("_anchor", "_user", "_source", "_target", "_waiting", "_asking")
+    __slots__ = ("_anchor", "_user", "_source", "_target", "_waiting", "_asking", "_shown")
 
     def __init__(self, anchor: Anchor, user: ClientUser, source: Leg, target: Leg) -> None:
         self._anchor = anchor
@@ -216,23 +230,25 @@ class Ear:
         self._target = target
         self._waiting: deque[Callable[[], None]] = deque()
         self._asking = False
+        self._shown: set[tuple[str, bytes]] = set()  # who has said what: the same again means the same
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """A response."""
         if self._asking:
             self._waiting.append(partial(self.answered, transaction, response))
             return
+        anchor, tag = self._anchor, response.to_tag
         offered = bool(_description(transaction.request))
         sdp = _description(response) if 100 < response.status < 300 else b""
-        place = self._source.call_id, response.to_tag
+        place = self._source.call_id, tag
         if offered and response.status >= 300 and response.status not in WITH_MORE:
-            self._anchor.refused()
-        if not sdp or self._anchor.knows(place, sdp):
+            anchor.refused()
+        if not sdp or anchor.lost(place) or (tag, sdp) in self._shown and anchor.remembers(place, sdp):
             self._user.answered(transaction, response)
             return
         self._asking = True
-        go_on = partial(self._go_on, transaction, response)
-        self._anchor.ask(not offered, self._source, self._target, response.to_tag, sdp, go_on)
+        self._shown.add((tag, sdp))
+        anchor.ask(not offered, self._source, self._target, tag, sdp, partial(self._go_on, transaction, response))
 
     def _go_on(self, transaction: ClientTransaction, response: Response) -> None:
         self._asking = False

@@ -63,11 +63,23 @@ class Branch(Invitation):
             self._invite(attempt, far)
             return
         far.flow = attempt.flow
-        if self.far is not None:
-            hall.media.close(hall.media.between(self.near, self.far))
-        if hall.media.open(self.call, self.near, far) is None and beyond_us(request):
+        self._close_media()
+        if hall.media.open(self.call, self.near, far, request) is None and beyond_us(request):
             raise Malformed(NEEDS_MEDIA, "RFC 3323 5", 500)
-        hall.media.through(self.near, far, request, partial(self._invite, attempt, far), self.hopeless)
+        hall.media.through(self.near, far, request, partial(self._invite, attempt, far), self._unanchored)
+
+    def _unanchored(self, status: int, reason: str) -> None:
+        """What the caller says of its session cannot be shown to this target; another may need no engine for it."""
+        if status < 500:
+            self.hopeless(status, reason)
+        else:
+            self.exhausted(status, reason)
+
+    def _close_media(self) -> None:
+        """The attempt's media is nobody's any more."""
+        media = self.call.hall.media
+        if media is not None and self.far is not None:
+            media.close(media.between(self.near, self.far))
 
     def _invite(self, attempt: Attempt, far: Leg) -> None:
         request, hall, call = self.server.request, self.call.hall, self.call
@@ -109,6 +121,7 @@ class Branch(Invitation):
     def _ended(self, outcome: Outcome, hopeless: bool = False) -> None:
         if self._addresses is not None:
             self._addresses = None
+            self._close_media()
             self._setup.ended(self, outcome, hopeless)
 
     # The far side's answers
@@ -236,6 +249,7 @@ class Branch(Invitation):
     def _forget(self) -> None:
         """It was given up, and now it has ended."""
         self._given_up = False
+        self._close_media()
         if not self.server.answered:
             self.strike()
 

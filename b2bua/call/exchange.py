@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from b2bua.call import refresh
 from b2bua.call.offers import RETRY_AFTER, describes
 from b2bua.call.way import take
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import OVER, Leg, Standing
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
 from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
 
 if TYPE_CHECKING:
+    from b2bua.call.anchoring import Anchors
     from b2bua.call.call import Call
 
 _REFRESHES_TARGET = frozenset({"UPDATE", "NOTIFY"})
@@ -60,8 +61,15 @@ class Exchange:
         if hall.media is None or request.method not in _MAY_OFFER:
             self._send(flow, self)
         else:
-            ear = hall.media.ear(self, far, self._near)
-            hall.media.through(self._near, far, request, partial(self._send, flow, ear), self._lost)
+            hall.media.through(self._near, far, request, partial(self._shown, hall.media, flow), self._lost)
+
+    def _shown(self, media: Anchors, flow: Flow) -> None:
+        """An engine has seen it; if the call has ended meanwhile, nobody else will (RFC 3261 15)."""
+        if self._far.standing in OVER:
+            media.refused(self._near, self._far)
+            self._answer(481)
+        else:
+            self._send(flow, media.ear(self, self._far, self._near))
 
     def _send(self, flow: Flow, user: ClientUser) -> None:
         hall, request, far = self._call.hall, self._server.request, self._far

@@ -205,7 +205,7 @@ class LocalTransfer:
             except Malformed as fault:
                 lost(fault.status, fault.reason)
         else:
-            hall.media.open(self.call, to, source)
+            hall.media.open(self.call, to, source, self._server.request)
             hall.media.show(offers, source, to, response, self._server.request, go, lost)
 
     def _agree(self, target: OwnInvite, invite: OwnInvite, granted: Headers, body: bytes) -> None:

@@ -43,9 +43,11 @@ class Reinvitation(Invitation):
 
     def _send(self, flow: Flow) -> None:
         hall, request, peer = self.call.hall, self.server.request, self._peer
-        if self.server.answered:
+        if self.server.answered:  # or while an engine was asked
+            if hall.media is not None:
+                hall.media.refused(self.near, peer)
             self._settled()
-            return  # or while an engine was asked
+            return
         granted, body = hall.across(self.near, peer, request)
         self.call.note(peer, True, "INVITE")
         sent = peer.request("INVITE", hall.hops_left(request), granted, body)

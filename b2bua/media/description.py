@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 from collections.abc import Sequence
 
 from b2bua.call.media import End, unanchored
-from b2bua.media.places import NOWHERE, is_group, read_address, silent
+from b2bua.media.places import NOWHERE, is_group, silent
 from b2bua.sip.session import PLACES, Connection, Media, Section, Session
 
+LARGEST = 10_000  # octets of a description that an engine is asked about: ng, in JSON, has one datagram for it
+
 _GONE = PLACES - {b"rtcp"} | {b"bundle-only"}
-_V4 = re.compile(rb"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])")
-_V6 = re.compile(rb"(?<![0-9A-Za-z:.])[0-9A-Fa-f:.]++(?![0-9A-Za-z])")
+# An IPv4 address of one host, as `places.read_address` has it; what may be an IPv6 one.
+_FIRST, _BYTE = rb"(?:22[0-3]|2[01][0-9]|1[0-9]{2}|[1-9][0-9]?)", rb"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_V4 = re.compile(rb"(?<![0-9])(?<![0-9A-Za-z]\.)%b(?:\.%b){3}(?![0-9])" % (_FIRST, _BYTE))
+_V6 = re.compile(rb"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f.]*+:)[0-9A-Fa-f:.]{3,47}+(?![0-9A-Za-z:.])")
 _WORD = re.compile(rb"[\w.-]++")
 _CNAME = re.compile(rb"(ssrc:[0-9]+ +cname:)(.*)")
 
@@ -125,8 +130,13 @@ def _shows(text: bytes, hosts: frozenset[bytes]) -> bool:
     """Whether a line says an address, or one of these names."""
     if hosts and any(found[0].lower().rstrip(b".") in hosts for found in _WORD.finditer(text)):
         return True
-    return any(_address(found[0]) for pattern in (_V4, _V6) for found in pattern.finditer(text))
+    return _V4.search(text) is not None or any(_is_v6(found[0]) for found in _V6.finditer(text))
 
 
-def _address(word: bytes) -> bool:
-    return 2 < len(word) < 48 and read_address(word.strip(b".").decode("ascii")) is not None
+def _is_v6(word: bytes) -> bool:
+    """Whether it is an IPv6 address, of one host."""
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, word.strip(b".").decode("ascii"))
+    except OSError:
+        return False
+    return any(packed) and packed[0] != 0xFF

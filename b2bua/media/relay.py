@@ -3,9 +3,10 @@
 Which ports belong to whom? An offer between two parties who have not agreed yet binds a pair for each medium towards
 who is to answer. Who that is, is not known before the answer: these pairs are the branch's, and everybody who answers
 below it is met at them, told apart by where each announced to be. An answer is to the offer between its own two words
-where there is one, else to the last offer of its branch. Towards the offerer each who answers has a pair of its own;
-that of the first is bound with the offer, so that a call fails early if it must. Once two parties have agreed, their
-later offers and answers, from either end, keep the ports of a medium for as long as it is there.
+where there is one, else, where the two have not agreed yet, to the last offer of its branch. Towards the offerer each
+who answers has a pair of its own; that of the first is bound with the offer, so that a call fails early if it must.
+Once two parties have agreed, their later offers and answers, from either end, keep the ports of a medium for as long
+as it is there.
 
 What an offer says is done when it is answered (`latch` decides then who may speak): one that is refused has changed
 nothing, and the last offer and answer said once more change nothing either. An answer that is said once more without
@@ -17,11 +18,11 @@ no codec (`description`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from b2bua.call.media import End, Reported, Said, Stream, Then, unanchored
-from b2bua.media.description import carried, check_profile, crossed
+from b2bua.media.description import LARGEST, carried, check_profile, crossed
 from b2bua.media.places import wanted
 from b2bua.media.pool import Pool
 from b2bua.media.ports import NoPorts
@@ -29,20 +30,21 @@ from b2bua.media.strand import Medium, Pair, Strand
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.session import Media, Session, parse_session
 
+MAX_CARRIED = 8  # media of one description: each takes two pairs of ports, before anybody has answered
+
 Key = tuple[str | frozenset[str], str, int]  # a branch or two parties, a party, the number of the medium
 Words = frozenset[str]
 
 
 class Offer:
-    """Who made an offer, and what it said; None for a medium that cannot pass. `answered`: by which two parties."""
+    """Who made an offer, and what it said; None for a medium that cannot pass."""
 
-    __slots__ = ("branch", "source", "media", "answered")
+    __slots__ = ("branch", "source", "media")
 
     def __init__(self, branch: str, source: End, media: Sequence[Medium | None]) -> None:
         self.branch = branch
         self.source = source
         self.media = media
-        self.answered: set[Words] = set()
 
 
 class Talk:
@@ -120,6 +122,8 @@ class Relay:
         for end in (said.source, said.target):
             self._pool.known_as(end.address, end.bound)
         try:
+            if len(said.sdp) > LARGEST:
+                raise unanchored(f"a session description of more than {LARGEST} octets", 488)
             session = parse_session(said.sdp)
             _read(session)
             check_profile(session, said.source, said.target)
@@ -135,7 +139,7 @@ class Relay:
 
     def _offer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = [_medium(session, media, source) for media in session.media]
+        media = _media(session, source)
         agreed = talk.agreed.get(words)
         ports: list[int | None] = []
         for number, medium in enumerate(media):
@@ -156,14 +160,11 @@ class Relay:
 
     def _answer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = [_medium(session, media, source) for media in session.media]
-        first = words not in talk.agreed
-        offer = talk.offered.pop(words, None) or talk.open.get(said.branch)
-        if offer is not None and (words in offer.answered or offer.source.word == source.word):
-            offer = None
+        media = _media(session, source)
+        offer = _answered(talk, said, words)
         if offer is not None:
             self._take_places(talk, said, offer, media)
-        elif first:
+        elif words not in talk.agreed:
             raise unanchored("an answer to an offer that the relay does not know", 503)
         strands = talk.agreed.setdefault(words, {})
         ports: list[int | None] = []
@@ -177,8 +178,9 @@ class Relay:
                 ports.append(strands[number].port(target.word))
                 self._agree(strands[number], source, medium, target, offered)
         if offer is not None:
-            offer.answered.add(words)
-        self._drop(talk, words, [number for number, port in enumerate(ports) if port is None])
+            talk.offered.pop(words, None)
+        if words not in talk.offered:  # what has been offered meanwhile has ports that somebody was told of
+            self._drop(talk, words, [number for number, port in enumerate(ports) if port is not None])
         return crossed(session, target, ports, self._secret)
 
     def _agree(self, strand: Strand, source: End, medium: Medium, target: End, offered: Medium | None) -> None:
@@ -190,7 +192,10 @@ class Relay:
             strand.expect(target.word, medium.rtp and offered.speaks and medium.hears, self._now())
 
     def _take_places(self, talk: Talk, said: Said, offer: Offer, media: Sequence[Medium | None]) -> None:
-        """Ports towards the offerer for media that are new between the two: all that are needed, or NoPorts."""
+        """Ports towards the offerer for media that are new between the two: all that are needed, or NoPorts.
+
+        Those towards the other are there since the offer.
+        """
         target, words = said.target, frozenset((said.source.word, said.target.word))
         strands = talk.agreed.get(words, {})
         for number, (one, other) in enumerate(zip(offer.media, media, strict=False)):
@@ -208,13 +213,12 @@ class Relay:
         there = talk.pairs[words, target.word, number]
         return Strand({source: here[1], target: there[1]}, self._pool.is_ours, self._pool.port_at, self._now())
 
-    def _drop(self, talk: Talk, words: Words, numbers: list[int]) -> None:
-        """These media are not between the two any more; what a branch shares stays."""
-        for number in numbers:
-            strand = talk.agreed[words].pop(number, None)
-            if strand is not None:
-                strand.close()
-            self._release(talk, [(words, word, number) for word in words])
+    def _drop(self, talk: Talk, words: Words, kept: Container[int]) -> None:
+        """Only these media are between the two from now on; what a branch shares stays."""
+        strands = talk.agreed[words]
+        for number in [number for number in strands if number not in kept]:
+            strands.pop(number).close()
+        self._release(talk, [key for key in talk.pairs if key[0] == words and key[2] not in kept])
 
     def _pair(self, talk: Talk, key: Key, end: End) -> Pair:
         """The pair that is known by this key. NoPorts where it is a new one, and none can be had."""
@@ -230,10 +234,29 @@ class Relay:
                 self._pool.give_back(*held)
 
 
+def _answered(talk: Talk, said: Said, words: Words) -> Offer | None:
+    """The offer that this answers; None where it says an answer once more, or answers nothing.
+
+    Who has agreed already is not answering what was offered to others below the same branch.
+    """
+    offer = talk.offered.get(words)
+    if offer is None and words not in talk.agreed:
+        offer = talk.open.get(said.branch)
+    return offer if offer is not None and offer.source.word == said.target.word else None
+
+
 def _read(session: Session) -> None:
     """Malformed for a line that cannot be read, also where nobody needs it: nothing has changed yet."""
     for section in (session, *session.media):
         _ = section.connection
+
+
+def _media(session: Session, source: End) -> list[Medium | None]:
+    """What is said of each medium. Malformed for what cannot be read, and where too many would be carried."""
+    media = [_medium(session, each, source) for each in session.media]
+    if sum(each is not None for each in media) > MAX_CARRIED:
+        raise unanchored(f"the relay carries {MAX_CARRIED} media of a session description, not more", 488)
+    return media
 
 
 def _medium(session: Session, media: Media, source: End) -> Medium | None:

@@ -26,6 +26,13 @@ PLACES = frozenset(
     rtcp zoned alt path source-filter""".split()
 )
 
+# Attributes that tell what somebody can do.
+_ABILITIES = frozenset(
+    b"""rtpmap fmtp ptime maxptime rtcp-fb rtcp-mux rtcp-rsize extmap framerate imageattr max-message-size sctp-port
+    sctpmap mid group setup T38FaxVersion T38MaxBitRate T38FaxRateManagement T38FaxMaxBuffer T38FaxMaxDatagram
+    T38FaxUdpEC sendrecv sendonly recvonly inactive""".split()
+)
+
 _LINE = re.compile(rb"([a-z])=([^\r\n\0]*)(\r?\n|\Z)")
 _MEDIA = re.compile(rb"([!-~]+) +([0-9]{1,5})(/[0-9]{1,5})? +([!-~]+)((?: +[!-~]+)*) *")
 _CONNECTION = re.compile(rb"IN +IP([46]) +([!-.0-~]+)(/[0-9/]+)? *", re.I)
@@ -216,14 +223,18 @@ class Session(Section):
 def hushed(body: bytes, address: str) -> bytes:
     """A description that tells what somebody can do, and not where he is: `address` for his, no port (RFC 3264 9).
 
-    Malformed for what cannot be read.
+    Lines that nobody needs for that are left out. Malformed for what cannot be read.
     """
     session = parse_session(body)
     here = bytes(Connection(6 if ":" in address else 4, address))
+
+    def line(letter: bytes, text: bytes) -> bytes | None:
+        if letter == b"a":
+            return text if text.partition(b":")[0] in _ABILITIES else None
+        return here if letter == b"c" else text if letter in b"vostmb" else None
+
     for section in (session, *session.media):
-        if section.first(b"c"):
-            section.put(b"c", here)
-        section.silence(PLACES)
+        section.change(line)
     for media in session.media:
         media.at(0)
     return bytes(session)
