@@ -8,10 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call.media import End, Said
 from b2bua.media.counted import streams
-from b2bua.media.engine_words import LARGEST, MOST_MEDIA, crossed, described, offered
+from b2bua.media.description import LARGEST
+from b2bua.media.engine_words import MOST_MEDIA, crossed, described, offered
 from b2bua.media.engines import read_answer
 from b2bua.media.ng import Answer
 from b2bua.sip.grammar import Malformed
+from b2bua.sip.session import MAX_MEDIA
 
 A = End("a", "outside", "192.0.2.1", "192.0.2.1", "198.51.100.7")
 B = End("b", "inside", "2001:db8::1", "2001:db8::1", "2001:db8::7", "webrtc")
@@ -63,6 +65,8 @@ class TestWords(SynchronousTestCase):
         self.assertTrue(self.refused(b"a=x\r\n" * (LARGEST // 5)))
         self.assertFalse(self.refused(b"m=audio 4000 RTP/AVP 0\r\n" * MOST_MEDIA))
         self.assertTrue(self.refused(b"m=audio 4000 RTP/AVP 0\r\n" * (MOST_MEDIA + 1)))
+        refused = b"m=audio 0 RTP/AVP 0\r\n" * (MAX_MEDIA - MOST_MEDIA)
+        self.assertFalse(self.refused(refused + b"m=audio 4000 RTP/AVP 0\r\n" * MOST_MEDIA))
         for octet in (b"\0", b"\1", b"\x0b", b"\x1f", b"\x7f"):
             self.assertTrue(self.refused(b"s=a" + octet + b"\r\n"))
         self.assertFalse(self.refused(b"s=a\tb\xc3\xa9\r\n"))

@@ -14,12 +14,13 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from b2bua.call.media import End, Report, Said
-from b2bua.media.engine_words import LARGEST, MOST_MEDIA
+from b2bua.media.description import LARGEST
+from b2bua.media.engine_words import MOST_MEDIA
 from b2bua.media.engines import RtpEngine
 from b2bua.ops.phonelines import free_port
 from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed
-from b2bua.sip.session import parse_session
+from b2bua.sip.session import MAX_MEDIA, parse_session
 from b2bua.sip.tokens import Tokens
 from tests.rtpengines import start
 from tests.test_media_relay import RTP, Peer, place
@@ -149,6 +150,7 @@ class TestCalls(EngineCase):
             for profile in ("", "plain", "srtp", "webrtc"):
                 for text in (sdp("10.9.9.9"), BROWSER):
                     text += text[text.index(b"m=audio") :] * (MOST_MEDIA - 1)
+                    text += b"m=audio 0 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n" * (MAX_MEDIA - MOST_MEDIA)
                     text += b"a=x:" + filling * ((LARGEST - len(text) - 6) // len(filling)) + b"\r\n"
                     session = f"{number} {profile} {len(text)} {text is BROWSER}"
                     await self.crosses(engine, "offer", A, B._replace(profile=profile), text, session=session)

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 from b2bua.call.media import THE_ENGINE, End, Said
 from b2bua.media import engine_options
-from b2bua.media.description import veil
+from b2bua.media.description import LARGEST, veil
 from b2bua.sip.grammar import Malformed, ipv6, is_address
 from b2bua.sip.session import Connection, Section, Session, parse_session
 
-# What there may be of a description: it crosses in one datagram, in JSON, and rtpengine's answer, in which each medium
-# may have got keys, candidates and fingerprints, has to fit into one too.
-LARGEST = 10_000  # octets
-MOST_MEDIA = 8
+# A description crosses in one datagram, in JSON, and rtpengine's answer, in which each medium may have got keys,
+# candidates and fingerprints, has to fit into one too.
+MOST_MEDIA = 8  # those that are wanted
 _CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # six octets each in JSON; nobody says them
 
 # What says where somebody is and rtpengine passes as it is.
@@ -74,7 +73,7 @@ def described(said: Said, secret: bytes) -> Described:
     if _CONTROL.search(said.sdp):
         raise Malformed("a session description with control characters", THE_ENGINE, 488)
     session = parse_session(said.sdp)
-    if len(session.media) > MOST_MEDIA:
+    if sum(not media.refused for media in session.media) > MOST_MEDIA:
         raise Malformed(f"a session description of more than {MOST_MEDIA} media", THE_ENGINE, 488)
     ice = session.has(b"ice-ufrag") or any(media.has(b"ice-ufrag") for media in session.media)
     hosts = set()
