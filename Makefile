@@ -12,7 +12,7 @@ help:
 	@echo 'make run       start the bridge with etc/b2bua.toml, on loopback addresses only'
 	@echo 'make demo      one call through the bridge, drawn as a ladder'
 	@echo 'make test      all tests; installs the real SIP clients they use where it may'
-	@echo 'make check     ruff, mypy --strict, the direction of imports, the man pages'
+	@echo 'make check     ruff, mypy --strict, the direction of imports, the man pages, docs/conformance.md'
 	@echo 'make docs      docs/conformance.md anew: which test proves which section of which RFC'
 	@echo 'make bench     what a call costs'
 	@echo 'make coverage  the tests again, with the lines and branches they reach'
@@ -55,7 +55,7 @@ types: .venv/dev
 	$(BIN)/mypy --strict
 
 house: .venv/test
-	$(TRIAL) tests.test_house
+	$(TRIAL) tests.test_house tests.test_conformance
 
 man:
 	@if command -v mandoc >/dev/null; then \
