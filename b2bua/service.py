@@ -326,7 +326,13 @@ def _engines(
         tell = partial(journal.engine, each.name)
         return RtpEngine(each.name, each.daemons, reactor, tokens, each.interfaces, each.patience, each.ping, tell)
 
-    return Relay(reactor, *configuration.media.ports, tokens.below), list(map(made, configuration.media.engines))
+    ours = {
+        place
+        for each in configuration.listeners
+        for place in ((each.address, each.port), (each.media_address, each.advertise_port or each.port))
+    }
+    relay = Relay(reactor, *configuration.media.ports, tokens.below, ours)
+    return relay, list(map(made, configuration.media.engines))
 
 
 def _bound(listener: Listener) -> str:

@@ -107,6 +107,24 @@ class TestLatch(SynchronousTestCase):
         self.assertTrue(latch.takes((NAT, 61000)))
         self.assertEqual(latch.target, (NAT, 61000))
 
+    def test_to_be_proved(self) -> None:
+        """Where nothing may be sent unasked it is sent once a packet has come from there, whatever was sent before."""
+        other = (PEER[0], 6000)
+        self.latch.announce(PEER, NAT, reachable=False)
+        self.assertIsNone(self.latch.target)
+        self.latch.announce(PEER, NAT)
+        self.assertEqual(self.latch.target, PEER)
+        self.latch.announce(other, NAT)
+        self.latch.announce(PEER, NAT, reachable=False)
+        self.assertIsNone(self.latch.target)
+        self.latch.takes(PEER)
+        self.latch.announce(PEER, NAT, reachable=False)
+        self.assertEqual(self.latch.target, PEER)
+        self.latch.announce(other, NAT, reachable=False)
+        self.assertIsNone(self.latch.target)
+        self.latch.announce(PEER, NAT, reachable=False)
+        self.assertEqual(self.latch.target, PEER)
+
     def test_ourselves(self) -> None:
         """A port of our own speaks only if it was announced, and then nobody else does."""
         latch = Latch(lambda place: place[1] >= 30000)

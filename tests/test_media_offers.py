@@ -183,7 +183,9 @@ class TestLater(RelayCase):
 
     async def test_fax(self) -> None:
         """The same medium becomes another one: T.38 packets do not look like RTP."""
-        alice_to, _ = self.up()
+        alice_to, bob_to = self.up()
+        self.bob.send(bob_to)
+        await self.pause()
         fax = "image {} udptl t38"
         self.offer(NEAR, FAR, self.alice.sdp(media=fax))
         self.answer(FAR, NEAR, self.bob.sdp(media=fax))

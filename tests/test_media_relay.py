@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from b2bua.call.media import End
-from tests.media import ANYBODY, FAR, NEAR, RTP, Peer, RelayCase, place, rtp
+from b2bua.media.relay import Relay
+from tests.media import ANYBODY, FAR, NEAR, RTP, Peer, RelayCase, clock, place, rtp
 
 
 class TestRelay(RelayCase):
@@ -77,10 +78,54 @@ class TestRelay(RelayCase):
         self.assertEqual(len(self.bob.heard()), 1)
         self.end()
         fax = "image {} udptl t38"
-        alice_to, _ = self.up(self.alice.sdp(media=fax), self.bob.sdp(media=fax))
+        alice_to, bob_to = self.up(self.alice.sdp(media=fax), self.bob.sdp(media=fax))
+        self.bob.send(bob_to, b"\x00\x00\x00\x00")
+        await self.pause()
         self.alice.send(alice_to, b"\x00\x01\x00\x00")
         await self.pause()
         self.assertEqual(len(self.bob.heard()), 1)
+
+    async def test_nobodys_messages(self) -> None:
+        """What may be anything, a SIP message too, is sent only to who has spoken from there: as audio or as itself."""
+        victim, message = Peer(self, "127.0.0.99"), b"INVITE sip:bob@example.com SIP/2.0"
+        for media in ("application {} udp x", "image {} udptl t38", "application {} UDP/BFCP *"):
+            _, bob_to = self.up(self.alice.sdp(media=media, address=victim.address, port=victim.port),
+                                self.bob.sdp(media=media))  # fmt: skip
+            self.bob.send(bob_to, message)
+            await self.pause()
+            self.assertEqual(victim.heard(), [], media)
+            self.end()
+        announced = self.alice.sdp(address=victim.address, port=victim.port)
+        _, bob_to = self.up(announced)
+        fax = announced.replace(b"audio", b"image").replace(b"RTP/AVP 0", b"udptl t38")
+        self.offer(NEAR, FAR, fax)
+        self.answer(FAR, NEAR, self.bob.sdp(media="image {} udptl t38"))
+        self.bob.send(bob_to, message)
+        await self.pause()
+        self.assertEqual(victim.heard(), [])
+
+    async def test_dtls(self) -> None:
+        """RFC 8842: who waits for a handshake need not speak first, and nothing else than DTLS reaches him."""
+        data = "application {} UDP/DTLS/SCTP webrtc-datachannel"
+        alice_to, _ = self.up(self.alice.sdp(media=data), self.bob.sdp(media=data))
+        for packet in (b"\x16\xfe\xff" + bytes(20), b"OPTIONS sip:bob@example.com SIP/2.0", RTP):
+            self.alice.send(alice_to, packet)
+        await self.pause()
+        self.assertEqual([packet[:1] for packet, _, _ in self.bob.heard()], [b"\x16"])
+
+    async def test_our_listener(self) -> None:
+        """Nothing is sent to where we listen for signalling, though its messages come from there."""
+        listener = Peer(self, "127.0.0.11")
+        self.relay = Relay(clock, self.FIRST, self.LAST, lambda limit: 0, {(listener.address, listener.port)})
+        self.addCleanup(self.relay.close)
+        for port in (listener.port, 9):
+            alice_to, bob_to = self.up(self.alice.sdp(port=port))
+            listener.send(alice_to)
+            await self.pause()
+            self.bob.send(bob_to)
+            await self.pause()
+            self.assertEqual((listener.heard(), self.bob.heard()), ([], []))
+            self.end()
 
     async def test_keepalive_decides_nothing(self) -> None:
         """Who shares the peer's address cannot take its place with what is no RTP."""

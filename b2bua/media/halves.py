@@ -14,6 +14,7 @@ MANY = 16  # changes of its synchronization source after which nobody can tell w
 ANYTHING = bytes([1]) * 256
 # What goes on of RTP's neighbours, by the first octet (RFC 7983 7): RTP and RTCP, DTLS, ZRTP; not STUN and TURN.
 RTP = bytes(1 if 16 <= first < 64 or 128 <= first < 192 else 0 for first in range(256))
+DTLS = bytes(1 if 20 <= first < 64 else 0 for first in range(256))
 
 
 class Watch(Protocol):
@@ -55,7 +56,7 @@ class Half:
 
         Reports on the same port (RFC 5761 4) have no sequence number.
         """
-        if self.passes is ANYTHING or len(packet) < 12 or packet[0] < 128 or 192 <= packet[1] < 224:
+        if self.passes is not RTP or len(packet) < 12 or packet[0] < 128 or 192 <= packet[1] < 224:
             return
         number = packet[2] << 8 | packet[3]
         ssrc = bytes(packet[8:12])

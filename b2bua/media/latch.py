@@ -26,7 +26,9 @@ class Latch:
     whether a place is a port of the relay itself: such a one speaks only if it was announced.
     """
 
-    __slots__ = ("announced", "signalling", "source", "target", "strangers", "_ours", "_last", "_late", "_patience")
+    __slots__ = (
+        "announced", "signalling", "source", "target", "strangers", "_ours", "_proved", "_last", "_late", "_patience",
+    )  # fmt: skip
 
     def __init__(self, ours: Callable[[Place], bool] = _nobody) -> None:
         self.announced: Place | None = None
@@ -35,7 +37,8 @@ class Latch:
         self.target: Place | None = None  # where to send; None: nowhere, or not yet
         self.strangers = 0  # packets of others
         self._ours = ours
-        self._last: tuple[Place, Place | None] | None = None  # what it announced before, and where it was met then
+        self._proved = False  # whether it has spoken from the target
+        self._last: tuple[Place, Place | None] | None = None  # what it announced before, and from where it spoke then
         self._late: Place | None = None  # from where it spoke before
         self._patience = 0
 
@@ -43,18 +46,24 @@ class Latch:
         """The peer says where it wants its media; None: nowhere for now, though it may speak on. Returns what changed.
 
         The same again changes nothing, and what it said before that brings back where it was met then: an offer that
-        was refused, or a hold, is over. A place that is not `reachable` from here waits for the first packet.
+        was refused, or a hold, is over. A place that is not `reachable`, or may not be sent to unasked, waits for the
+        first packet.
         """
         if where == self.announced and signalling == self.signalling:
+            if not self._proved:
+                self.target = where if reachable else None
             return False
         last = self._last
         if self.announced is not None:
-            self._last = self.announced, self.target
+            self._last = self.announced, self.target if self._proved else None
         self.announced, self.signalling = where, signalling
+        self._proved = False
         if where is None:
             self.target = None
             return True
-        self.target = last[1] if last is not None and last[0] == where else where if reachable else None
+        self.target = where if reachable else None
+        if last is not None and last[0] == where and last[1] is not None:
+            self.target, self._proved = last[1], True
         self._late = self.source if self.source not in (where, self.target) else None
         self._patience = LATE
         self.source = None
@@ -67,7 +76,7 @@ class Latch:
         if source == self.announced or self.source is None and self._may(source):
             self.source = source
             if self.announced is not None:
-                self.target = source
+                self.target, self._proved = source, True
             return True
         self.strangers += 1
         return False

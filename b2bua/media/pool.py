@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from b2bua.media.halves import Port
@@ -18,12 +18,18 @@ RESERVE = 64  # file descriptors that are left to signalling
 
 
 class Pool:
-    """The ports from `first` to `last`, of each address. `below(n)` is a random number from 0 to n - 1."""
+    """The ports from `first` to `last`, of each address. `below(n)` is a random number from 0 to n - 1.
 
-    def __init__(self, reactor: Any, first: int, last: int, below: Callable[[int], int]) -> None:
+    `listeners` are our places for signalling.
+    """
+
+    def __init__(
+        self, reactor: Any, first: int, last: int, below: Callable[[int], int], listeners: Collection[Place] = ()
+    ) -> None:
         self._now = reactor.seconds
         self._range = first, last
         self._below = below
+        self.listeners = frozenset(listeners)
         self._reader = Reader(reactor)
         self._ports: dict[str, Ports] = {}  # by address
         self._open: dict[Place, Port] = {}
@@ -40,8 +46,9 @@ class Pool:
         self._bound.setdefault(address, bound)
 
     def is_ours(self, place: Place) -> bool:
-        """Whether it is one that we give out."""
-        return place[0] in self._bound and self._range[0] <= place[1] <= self._range[1]
+        """Whether it is one that we give out, or listen at."""
+        given = place[0] in self._bound and self._range[0] <= place[1] <= self._range[1]
+        return given or place in self.listeners
 
     def port_at(self, place: Place) -> Port | None:
         """The port that is open there."""

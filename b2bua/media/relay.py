@@ -18,12 +18,13 @@ no codec (`description`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any
 
 from b2bua.call.media import End, Reported, Said, Stream, Then, unanchored
 from b2bua.media.description import LARGEST, carried, check_profile, crossed
-from b2bua.media.places import wanted
+from b2bua.media.latch import Place
+from b2bua.media.places import Wanted, wanted
 from b2bua.media.pool import Pool
 from b2bua.media.ports import NoPorts
 from b2bua.media.strand import Medium, Pair, Strand
@@ -60,13 +61,23 @@ class Talk:
 
 
 class Relay:
-    """Every session's ports, from `first_port` to `last_port`. `below(n)` is a random number from 0 to n - 1."""
+    """Every session's ports, from `first_port` to `last_port`. `below(n)` is a random number from 0 to n - 1.
+
+    `listeners` are addresses and ports of ours for signalling: no media is sent there.
+    """
 
     name = "relay"
 
-    def __init__(self, reactor: Any, first_port: int, last_port: int, below: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        first_port: int,
+        last_port: int,
+        below: Callable[[int], int],
+        listeners: Collection[Place] = (),
+    ) -> None:
         self._now = reactor.seconds
-        self._pool = Pool(reactor, first_port, last_port, below)
+        self._pool = Pool(reactor, first_port, last_port, below, listeners)
         self._secret = bytes(below(256) for _ in range(16))
         self._talks: dict[str, Talk] = {}
 
@@ -139,7 +150,7 @@ class Relay:
 
     def _offer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = _media(session, source)
+        media = _media(session, source, self._pool.listeners)
         agreed = talk.agreed.get(words)
         ports: list[int | None] = []
         for number, medium in enumerate(media):
@@ -160,7 +171,7 @@ class Relay:
 
     def _answer(self, talk: Talk, said: Said, session: Session) -> bytes:
         source, target, words = said.source, said.target, frozenset((said.source.word, said.target.word))
-        media = _media(session, source)
+        media = _media(session, source, self._pool.listeners)
         offer = _answered(talk, said, words)
         if offer is not None:
             self._take_places(talk, said, offer, media)
@@ -251,17 +262,18 @@ def _read(session: Session) -> None:
         _ = section.connection
 
 
-def _media(session: Session, source: End) -> list[Medium | None]:
+def _media(session: Session, source: End, listeners: Collection[Place]) -> list[Medium | None]:
     """What is said of each medium. Malformed for what cannot be read, and where too many would be carried."""
-    media = [_medium(session, each, source) for each in session.media]
+    media = [_medium(session, each, source, listeners) for each in session.media]
     if sum(each is not None for each in media) > MAX_CARRIED:
         raise unanchored(f"the relay carries {MAX_CARRIED} media of a session description, not more", 488)
     return media
 
 
-def _medium(session: Session, media: Media, source: End) -> Medium | None:
+def _medium(session: Session, media: Media, source: End, listeners: Collection[Place]) -> Medium | None:
     """What is said of a medium; None where it cannot pass. Malformed for what cannot be read."""
     if not carried(session, media):
         return None
     kind = media.kind.decode("ascii")
-    return Medium(kind, media.rtp, session.direction_of(media), *wanted(session, media, source))
+    rtp, reports = (Wanted(None) if each.place in listeners else each for each in wanted(session, media, source))
+    return Medium(kind, media.rtp, b"TLS/" in media.protocol.upper(), session.direction_of(media), rtp, reports)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from b2bua.call.media import End, Stream
-from b2bua.media.halves import ANYTHING, MANY, RTP, Half, Port
+from b2bua.media.halves import ANYTHING, DTLS, MANY, RTP, Half, Port
 from b2bua.media.latch import Latch, Place
 from b2bua.media.places import Wanted
 from b2bua.sip.grammar import bracketed
@@ -19,6 +19,7 @@ class Medium(NamedTuple):
 
     kind: str
     rtp: bool
+    dtls: bool
     direction: bytes
     media: Wanted
     reports: Wanted
@@ -60,7 +61,7 @@ class Side:
     def stream(self, word: str, kind: str, now: float) -> Stream:
         """How it is."""
         rtp, target = self.rtp, self.rtp.latch.target
-        lost = None if rtp.passes is ANYTHING or rtp.mixed > MANY else rtp.lost
+        lost = None if rtp.passes is not RTP or rtp.mixed > MANY else rtp.lost
         idle = now - max(rtp.last, self.rtcp.last) if self.expected else None
         ours, theirs = _said((self.address, rtp.port.number)), _said(target) if target else ""
         return Stream(word, kind, ours, theirs, rtp.packets, rtp.octets, lost, idle)
@@ -90,12 +91,18 @@ class Strand:
         return self._sides[word].rtp.port.number
 
     def announce(self, end: End, medium: Medium) -> None:
-        """What a party said of it."""
+        """What a party said of it.
+
+        Media that may be any octets may be a SIP message too, and our address may be one that others trust: it is sent
+        only to who has spoken from there, and no description can aim it at anybody else. No message looks like RTP,
+        or like DTLS, in which one end waits for the other.
+        """
         side = self._sides[end.word]
+        passes = RTP if medium.rtp else DTLS if medium.dtls else ANYTHING
         self.kind = medium.kind
         for half, (place, reachable) in ((side.rtp, medium.media), (side.rtcp, medium.reports)):
-            half.passes = RTP if medium.rtp else ANYTHING
-            half.announce(None if place and self._comes_back(half, place) else place, end.signalling, reachable)
+            half.passes, unasked = passes, reachable and passes is not ANYTHING
+            half.announce(None if place and self._comes_back(half, place) else place, end.signalling, unasked)
 
     def expect(self, word: str, spoken: bool, now: float) -> None:
         """Whether this party is to be heard from now on."""
