@@ -74,8 +74,8 @@ class EngineCase(TestCase):
         """An engine of so many daemons, all of which answer."""
         self.ports = [free_port("udp", "127.0.0.1") for _ in range(count)]
         self.children = []
-        for number, port in enumerate(self.ports):
-            self.children.append(await start(self, port, 42000 + 1000 * number, 42100 + 1000 * number))
+        for port in self.ports:
+            self.children.append(await start(self, port))
         return self.engine(self.ports, patience, weights)
 
     def engine(self, ports: Sequence[int], patience: float = 2.0, weights: Sequence[int] = (1, 1)) -> RtpEngine:

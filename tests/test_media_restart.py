@@ -11,7 +11,8 @@ from b2bua.ops.phone import Dialog
 from tests.voices import SDP, Voices, sound
 
 clock: Any = reactor
-UP, DOWN = (0, "answers"), (0, "rests: it does not answer")
+ANSWERS, RESTS = "answers: calls go there", "rests: it does not answer; no call goes there until it answers"
+UP, DOWN = (0, ANSWERS), (0, RESTS)
 
 
 class TestRestart(Voices):
@@ -61,7 +62,7 @@ class TestRestart(Voices):
         for each in (talk, new, third):
             await self.hang_up(each)
         await self.deleted()
-        self.logged(UP, (1, "answers"), DOWN, UP)
+        self.logged(UP, (1, ANSWERS), DOWN, UP)
         await self.over()
 
     async def test_killed_and_the_callee_asks(self) -> None:
@@ -73,7 +74,7 @@ class TestRestart(Voices):
         await self.hang_up(far)
         await self.back(3)
         await self.deleted()
-        self.logged(UP, (1, "answers"), DOWN, UP)
+        self.logged(UP, (1, ANSWERS), DOWN, UP)
         await self.over()
 
     async def test_restarted_unseen(self) -> None:
@@ -126,7 +127,7 @@ class TestRestart(Voices):
         await self.hang_up(new)
         self.daemons[1] = await self.started(1)
         await self.deleted()
-        self.logged(UP, (1, "answers"), DOWN, (1, "rests: it does not answer"), UP)
+        self.logged(UP, (1, ANSWERS), DOWN, (1, RESTS), UP)
         await self.over()
 
     async def deleted(self) -> None:

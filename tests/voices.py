@@ -19,7 +19,7 @@ from b2bua.sip.listener import Flow
 from b2bua.sip.message import Message
 from tests.children import Child, start_bridge
 from tests.media import Peer, place, rtp
-from tests.rtpengines import ask, client, start
+from tests.rtpengines import ask, client, media_ports, start
 
 clock: Any = reactor
 ALICE, BOB, PUBLIC, PRIVATE = "127.0.0.11", "::1", "127.0.0.1", "::1"
@@ -87,17 +87,19 @@ class Voices(TestCase):
         self.bob = self.lines.phone("bob", "tcp", BOB)
         self.hers, self.his = voice(self, self.alice), voice(self, self.bob)
         self.ports: list[int] = []  # of the daemons
+        self.media_ports: list[tuple[int, int]] = []
         self.daemons: list[Child] = []
         self.number = 0
 
     async def daemon(self) -> None:
         """One more rtpengine."""
         self.ports.append(free_port("udp", "127.0.0.1"))
+        self.media_ports.append(media_ports(self))
         self.daemons.append(await self.started(len(self.ports) - 1))
 
     async def started(self, at: int) -> Child:
         """The daemon of that number, started or started again."""
-        return await start(self, self.ports[at], 42000 + 200 * at, 42100 + 200 * at)
+        return await start(self, self.ports[at], self.media_ports[at])
 
     async def begin(self, route: str = "", weights: tuple[int, ...] = (1,)) -> None:
         """The bridge, with the relay unless there are daemons; `route` is lines of its route."""
