@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import IO, Any, cast
 
@@ -180,6 +182,7 @@ class Border(Service):
 
     def privilegedStartService(self) -> None:
         """Bind every listener: all of them, or none."""
+        _take_descriptors()
         switchboard, reactor = self.switchboard, self._reactor
         try:
             for listener in self.configuration.listeners:
@@ -333,6 +336,13 @@ def _engines(
     }
     relay = Relay(reactor, *configuration.media.ports, tokens.below, ours)
     return relay, list(map(made, configuration.media.engines))
+
+
+def _take_descriptors() -> None:
+    """Open as many files as the system lets us: a connection is one, a medium that the relay carries is four."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # some systems say "no limit" and mean one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound(listener: Listener) -> str:
