@@ -9,6 +9,7 @@ The rooms, ground floor first. Each imports only from those above it in this lis
 - `store`        what must outlive the process: rows in memory or in a file, behind one small interface.
 - `call`         the hall: calls, the two legs of each and what passes between them.
 - `net`          the only sockets and the only clock: transports, connections, resolver, kernel routes, switchboard.
+- `media`        what carries media: the built-in relay, rtpengine.
 - `config`       the TOML file as frozen values, or every mistake in it at once.
 - `ops`          for operators: manhole, log, command line, demonstration.
 - `service`      puts the rooms together for twistd.

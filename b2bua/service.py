@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import IO, Any, cast
 
@@ -20,9 +22,11 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from b2bua.call.anchoring import Anchors
 from b2bua.call.bindings import Bindings
 from b2bua.call.hall import Hall
 from b2bua.call.lookup import names_of_ours
+from b2bua.call.media import Engine
 from b2bua.call.mid_registrar import MidRegistrar
 from b2bua.call.pinging import Pinging
 from b2bua.call.probing import Probing
@@ -30,6 +34,8 @@ from b2bua.call.registrar import Registrar
 from b2bua.call.wire import Journal
 from b2bua.config import Configuration, ConfigurationError
 from b2bua.config.walls import uncovered, walls
+from b2bua.media.engines import RtpEngine
+from b2bua.media.relay import Relay
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
 from b2bua.net.connections import Connections
 from b2bua.net.garbage import Garbage
@@ -49,6 +55,7 @@ from b2bua.policy.admission import Sources
 from b2bua.policy.authentication import Authentication
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Interfaces, Kernel
+from b2bua.policy.media import RELAY, EngineSettings
 from b2bua.policy.nonces import Nonces
 from b2bua.policy.routing import Go
 from b2bua.policy.users import FileUsers
@@ -71,8 +78,12 @@ def assemble(
     resolver: Resolver,
     journal: Journal,
     store: Store | None = None,
+    engines: Mapping[str, Engine] | None = None,
 ) -> tuple[Switchboard, Hall]:
-    """The rooms, put together, without a socket yet. Without a `store` nothing outlives them."""
+    """The rooms, put together, without a socket yet.
+
+    Without a `store` nothing outlives them; without `engines` media goes past them, whatever the configuration says.
+    """
     tokens = Tokens(entropy)
     groups = Groups(configuration.groups.values(), tokens.below)
     groups.tell = lambda health, up, why: journal.member(health.group.name, str(health.member.uri), up, why)
@@ -107,6 +118,8 @@ def assemble(
         hall.lookup = hall.registrar = Registrar(hall, bindings, registrar)
         if any(rule.asks_for("REGISTER") and isinstance(rule.answer, Go) for rule in configuration.rules):
             hall.inside = MidRegistrar(hall, bindings, registrar)
+    if engines:
+        hall.media = Anchors(hall, configuration.media.anchoring, engines, configuration.media.silence)
     if groups:
         switchboard.locating.groups = groups
     if configuration.source_rate:
@@ -135,14 +148,20 @@ class Border(Service):
         }
         self.store = open_store(configuration.store) if configuration.store else None
         kernel = self.routes.lookup if self.routes is not None else None
+        journal = journal or CallLog()
+        self.relay, self.rtpengines = _engines(configuration, reactor, journal)
+        self.engines: dict[str, Engine] = {each.name: each for each in self.rtpengines}
+        if self.relay is not None:
+            self.engines[RELAY] = self.relay
         self.switchboard, self.hall = assemble(
             configuration,
             reactor,
             os.urandom,
             kernel,
             self.resolver,
-            journal or CallLog(),
+            journal,
             self.store,
+            self.engines,
         )
         if self.switchboard.guard is not None:
             self.switchboard.guard.later = self.switchboard.wheel.after
@@ -163,6 +182,7 @@ class Border(Service):
 
     def privilegedStartService(self) -> None:
         """Bind every listener: all of them, or none."""
+        _take_descriptors()
         switchboard, reactor = self.switchboard, self._reactor
         try:
             for listener in self.configuration.listeners:
@@ -202,6 +222,8 @@ class Border(Service):
             )
         self.next_hops.look()
         self.probing.start()
+        for engine in self.rtpengines:
+            engine.start()
         if self.pinging is not None:
             self.pinging.start()
         if self.hall.enrolments is not None:
@@ -278,6 +300,10 @@ class Border(Service):
 
     def _close(self) -> Deferred[Any]:
         self.connections.close()
+        for engine in self.rtpengines:
+            engine.stop()
+        if self.relay is not None:
+            self.relay.close()
         if self.switchboard.guard is not None:
             self.switchboard.guard.look()
         self.switchboard.wheel.stop()
@@ -289,6 +315,34 @@ class Border(Service):
         if self.routes is not None:
             self.routes.close()
         return gatherResults(closing)
+
+
+def _engines(
+    configuration: Configuration, reactor: Any, journal: Journal
+) -> tuple[Relay | None, list[RtpEngine]]:
+    """Who can carry media: the relay and every [[engine]]; nobody, where nobody may be asked to."""
+    if not configuration.anchors:
+        return None, []
+    tokens = Tokens(os.urandom)
+
+    def made(each: EngineSettings) -> RtpEngine:
+        tell = partial(journal.engine, each.name)
+        return RtpEngine(each.name, each.daemons, reactor, tokens, each.interfaces, each.patience, each.ping, tell)
+
+    ours = {
+        place
+        for each in configuration.listeners
+        for place in ((each.address, each.port), (each.media_address, each.advertise_port or each.port))
+    }
+    relay = Relay(reactor, *configuration.media.ports, tokens.below, ours)
+    return relay, list(map(made, configuration.media.engines))
+
+
+def _take_descriptors() -> None:
+    """Open as many files as the system lets us: a connection is one, a medium that the relay carries is four."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # some systems say "no limit" and mean one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound(listener: Listener) -> str:

@@ -15,15 +15,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import measure, report
-from benchmarks.packages import KAMAILIO, PHONES, missing
+from benchmarks import measure, relay, report
+from benchmarks.packages import KAMAILIO, PHONES, RTPENGINE, missing
 from benchmarks.processes import CannotMeasure, refuse_used
 from benchmarks.report import Findings
-from benchmarks.servers import B2BUA, TOPOS, Server
+from benchmarks.servers import B2BUA, ENGINED, RELAYED, TOPOS, Server
 from benchmarks.sipp import Plan
 from benchmarks.variants import VARIANTS, Variant
 
-KINDS = ("cpu", "max", "memory", "delay")
+MEDIA_RATE = 100            # calls/s: b2bua and rtpengine are on one core
+KINDS = ("cpu", "max", "memory", "delay", "media", "relay")
 
 
 def main() -> int:
@@ -42,6 +43,9 @@ def main() -> int:
         settings = _settings(options, folder)
         os.sched_setaffinity(0, {settings.phone_core})          # our own reading of /proc is not to disturb the server
         _measure(findings, settings, options, servers)
+        if "relay" in options.only:
+            steps = 3 if options.quick else relay.STEPS
+            findings.relay += relay.measure(settings.server_core, settings.phone_core, steps)
         print(flush=True)
         print(report.tables(findings, settings))
         if options.json:
@@ -62,9 +66,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What a call costs b2bua, beside Kamailio topos + redis.")
-    parser.add_argument("--quick", action="store_true", help="under a minute: CPU in all variants, the rest in one")
+    parser.add_argument("--quick", action="store_true", help="about a minute: CPU in all variants, the rest in one")
     parser.add_argument("--variants", default="abcd", help="of a UDP to UDP, b to TCP, c to TLS, d IPv6 to IPv4")
-    parser.add_argument("--only", default=",".join(KINDS), help="some of cpu,max,memory,delay")
+    parser.add_argument("--only", default=",".join(KINDS), help="some of " + ",".join(KINDS))
     parser.add_argument("--rate", type=float, default=300, help="calls/s for cpu (300)")
     parser.add_argument("--max-rate", type=float, default=700, help="calls/s for max (700)")
     parser.add_argument("--seconds", type=float, help="length of a cpu or max run (8, with --quick 2)")
@@ -97,7 +101,8 @@ def _settings(options: argparse.Namespace, folder: Path) -> measure.Settings:
         folder, cores[0], cores[1], nice=options.nice, foreign=options.foreign,
         standard=Plan(options.rate, round(options.rate * options.seconds)),
         highest=Plan(options.max_rate, round(options.max_rate * options.seconds)),
-        held=Plan(400, options.calls, hold=600))
+        held=Plan(400, options.calls, hold=600),
+        media=Plan(MEDIA_RATE, round(MEDIA_RATE * options.seconds)))
     if options.quick:
         settings = dataclasses.replace(settings, warm=Plan(200, 100, hold=0.05), delay=Plan(200, 400), again=0)
     return settings
@@ -112,6 +117,16 @@ def _servers(options: argparse.Namespace) -> list[Server]:
         else:
             servers.append(TOPOS)
     return servers
+
+
+def _anchoring(options: argparse.Namespace) -> list[Server]:
+    """b2bua without media, and before whoever can carry it."""
+    if options.no_b2bua or "media" not in options.only:
+        return []
+    absent = missing(RTPENGINE)
+    if absent:
+        print(f"SKIPPED: CPU per call with rtpengine, not installed: {' '.join(absent)}")
+    return [B2BUA, RELAYED] if absent else [B2BUA, ENGINED, RELAYED]
 
 
 def _measure(findings: Findings, settings: measure.Settings, options: argparse.Namespace,
@@ -151,12 +166,13 @@ class Job:
 
 def _jobs(findings: Findings, options: argparse.Namespace, servers: list[Server],
           variants: list[Variant]) -> list[Job]:
-    """Held calls and idling do not depend on the way through: they are measured in the first variant only."""
+    """Held calls, idling and media do not depend on the way through: they are measured in the first variant only."""
     first, some = variants[:1], variants[:1] if options.quick else variants
     wanted: list[tuple[str, str, Callable[..., object], list[Any], list[Variant], list[Server]]] = [
         *[("cpu", "cpu", measure.cost, findings.cost, variants, servers)] * options.rounds,
         ("max", "max", measure.highest, findings.highest, some, servers[:1] if options.quick else servers),
         ("delay", "delay", measure.delay, findings.delay, some, servers),
+        ("media", "media", measure.anchored, findings.media, first, _anchoring(options)),
     ]
     if not options.quick:
         wanted += [("cpu", "rest", measure.rest, findings.rest, first, servers),

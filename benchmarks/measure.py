@@ -38,6 +38,7 @@ class Settings:
     held: Plan = Plan(rate=400, calls=10000, hold=600)
     settle: float = 36.0            # seconds after the load: the longest timer of a transaction is 64*T1 = 32 s
     delay: Plan = Plan(rate=200, calls=2000)
+    media: Plan = Plan(rate=100, calls=800)
     say: Callable[[str], None] = print
     numbers: Iterator[int] = field(default_factory=itertools.count)       # of the folders
 
@@ -122,6 +123,11 @@ class Delays:
 def cost(server: Server, variant: Variant, settings: Settings) -> Load:
     """CPU time per call at the standard rate."""
     return _undisturbed(settings, lambda: _fresh(server, variant, settings, settings.standard))
+
+
+def anchored(server: Server, variant: Variant, settings: Settings) -> Load:
+    """CPU time per call where media may be anchored."""
+    return _undisturbed(settings, lambda: _fresh(server, variant, settings, settings.media))
 
 
 def highest(server: Server, variant: Variant, settings: Settings) -> Load:

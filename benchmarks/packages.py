@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PHONES = ("sip-tester", "stunnel4", "openssl")
+RTPENGINE = ("rtpengine-daemon",)
 KAMAILIO = ("kamailio", "kamailio-tls-modules", "kamailio-redis-modules", "redis-server")
 
 
@@ -51,4 +52,5 @@ _PRESENT: dict[str, Callable[[], bool]] = {
     "kamailio-tls-modules": _module("tls.so"),
     "kamailio-redis-modules": _module("topos_redis.so"),
     "redis-server": _program("redis-server"),
+    "rtpengine-daemon": _program("rtpengine"),
 }

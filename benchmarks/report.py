@@ -13,6 +13,7 @@ from statistics import median
 
 from benchmarks.interpreter import interpreter
 from benchmarks.measure import Delays, Load, Memory, Rest, Settings
+from benchmarks.relay import Carried, line
 from benchmarks.variants import VARIANTS
 
 OURS, THEIRS = "b2bua", "topos"
@@ -30,6 +31,8 @@ class Findings:
     rest: list[Rest] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     delay: list[Delays] = field(default_factory=list)
+    media: list[Load] = field(default_factory=list)         # b2bua, with media anchored nowhere and by who carries it
+    relay: list[Carried] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)     # what could not be measured, and why
     broken: list[str] = field(default_factory=list)         # what b2bua did not do at all
 
@@ -53,9 +56,12 @@ def tables(findings: Findings, settings: Settings) -> str:
     """Everything that was found, as text."""
     parts = [f"{_machine()}; server on core {settings.server_core}, SIPp on core {settings.phone_core}; calls of "
              f"{settings.standard.hold * 1000:g} ms, 6 messages in and 7 out at the server"]
-    for part in (_cost(findings), _highest(findings), _rest(findings), _memory(findings), _delay(findings)):
+    for part in (_cost(findings), _highest(findings), _rest(findings), _memory(findings), _delay(findings),
+                 _media(findings)):
         if part:
             parts.append(part)
+    if findings.relay:
+        parts.append(line(findings.relay))
     if findings.unmeasured:
         parts.append("Not measured\n" + "\n".join(f"  {reason}" for reason in findings.unmeasured))
     failures = findings.failures()
@@ -128,6 +134,18 @@ def _delay(findings: Findings) -> str:
              f"{one.p99:.2f}", _disturbed(one.foreign, one.stalls)] for one in findings.delay]
     return (f"Added delay INVITE → 180 at {findings.delay[0].rate:g} calls/s, ms (the callee's own time taken off)\n"
             + _table(["", "", "calls", "p50", "p95", "p99", "foreign"], rows))
+
+
+def _media(findings: Findings) -> str:
+    """A line for each who carries media, and one for the same calls without."""
+    lines = []
+    for load in findings.media:
+        who = "media anchored nowhere" if load.server == OURS else load.server
+        parts = " + ".join(f"{name} {cost:.2f}" for name, cost in reversed(load.processor.items()))
+        lost = f", {load.lost} of {load.calls} calls lost" if load.lost else ""
+        how = f"{_title(load.variant)} at {load.rate:g} calls/s{lost}, foreign {_disturbed(load.foreign, load.stalls)}"
+        lines.append(f"CPU per call with {who}: {parts} ms; {how}")
+    return "\n".join(lines)
 
 
 def _letters(loads: Sequence[Load]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +12,21 @@ from types import TracebackType
 
 from benchmarks.interpreter import environment, interpreter
 from benchmarks.packages import program
-from benchmarks.processes import CannotMeasure, Command, Process, memory_bytes, processor_seconds, refuse_used
+from benchmarks.processes import (
+    CannotMeasure,
+    Command,
+    Process,
+    Socket,
+    memory_bytes,
+    processor_seconds,
+    refuse_used,
+)
 from benchmarks.variants import Variant
 
 HERE = Path(__file__).resolve().parent
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
+NG = Socket("udp", "127.0.0.1", 2223)               # where rtpengine is asked
+_PORTS = 20000, 59999                               # of media
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +78,28 @@ class Running:
         return {started.command.name: memory_bytes(started.pids()) for started in self._started}
 
 
-def _b2bua(variant: Variant, folder: Path) -> list[Command]:
+def _b2bua(variant: Variant, folder: Path, media: str = "") -> list[Command]:
     config = folder / f"{variant.letter}.toml"
-    shutil.copy(HERE / "configs" / config.name, config)         # file names in it are relative to it
+    text = (HERE / "configs" / config.name).read_text()         # file names in it are relative to it
+    config.write_text(f"{text}\n{media}")
     twistd = [interpreter()[0], "-c", "from twisted.scripts.twistd import run; run()"]
     return [Command("b2bua", [*twistd, "-n", "--pidfile=", "b2bua", str(config)], folder,
                     ready=variant.server_sockets(), working_directory=HERE.parent, environment=environment())]
+
+
+def _relayed(variant: Variant, folder: Path) -> list[Command]:
+    return _b2bua(variant, folder, f'[media]\ndefault = "relay"\nports = {list(_PORTS)}\n')
+
+
+def _engined(variant: Variant, folder: Path) -> list[Command]:
+    refuse_used([NG])
+    first, last = _PORTS
+    rtpengine = [program("rtpengine"), "--config-file=none", "--foreground", "--log-stderr", "--log-level=4",
+                 f"--interface=out/{variant.outside.address}", f"--interface=in/{variant.inside.address}", "--table=-1",
+                 f"--listen-ng={NG.address}:{NG.port}", f"--port-min={first}", f"--port-max={last}"]
+    media = (f'[media]\ndefault = "rtp"\n[[engine]]\nname = "rtp"\ndaemons = [{{address = "{NG.address}:{NG.port}"}}]\n'
+             'interfaces = {public = "out", private = "in"}\n')
+    return [Command("rtpengine", rtpengine, folder, ready=[NG]), *_b2bua(variant, folder, media)]
 
 
 def _topos(variant: Variant, folder: Path) -> list[Command]:
@@ -107,3 +132,4 @@ def _make_certificate(folder: Path) -> None:
 
 B2BUA = Server("b2bua", _b2bua)
 TOPOS = Server("topos", _topos)
+RELAYED, ENGINED = Server("relay", _relayed), Server("rtpengine", _engined)     # b2bua, with media anchored there

@@ -15,7 +15,7 @@ from b2bua.policy.hiding import Hiding
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Listener
-from b2bua.sip.message import Headers
+from b2bua.sip.message import Headers, Request
 from b2bua.sip.tokens import Tokens
 from b2bua.sip.uri import parse_uri
 
@@ -39,11 +39,12 @@ class Told(Across):
         listener: Listener = FAR,
     ) -> None:
         tokens = Tokens(Random(1).randbytes)
-        hall = cast(Hall, SimpleNamespace(wire=SimpleNamespace(tokens=tokens)))
+        hall = cast(Hall, SimpleNamespace(wire=SimpleNamespace(tokens=tokens), media=None))
         near = Leg.to_peer(NEAR, "<sip:a@192.0.2.1>", "<sip:b@192.0.2.1>", parse_uri("sip:b@192.0.2.20"), tokens)
         far = Leg.to_peer(listener, "<sip:a@10.0.0.1>", "<sip:b@10.0.0.1>", parse_uri("sip:b@10.0.0.20"), tokens)
         far.sdp.session_id = "77"
-        super().__init__(hall, Hiding(PUBLIC, target, bodies=exceptions), near, far, granted or {})
+        message = Request("MESSAGE", "sip:b@192.0.2.1", {})
+        super().__init__(hall, Hiding(PUBLIC, target, bodies=exceptions), near, far, message, granted or {})
         self.faults: list[Malformed] = []
 
     def dialog(self, call_id: str, local_tag: str, remote_tag: str) -> tuple[str, str, str] | None:

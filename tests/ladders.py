@@ -96,9 +96,9 @@ class WorldStage(Stage):
         return wrong
 
 
-def perform(scenario: Scenario, seed: int = 1) -> tuple[Outcome, WorldStage]:
+def perform(scenario: Scenario, stage: WorldStage | None = None) -> tuple[Outcome, WorldStage]:
     """Play a scenario in a world of its own."""
-    stage = WorldStage(seed)
+    stage = stage or WorldStage()
     outcomes: list[Outcome] = []
     Deferred.fromCoroutine(play(scenario, stage)).addCallback(outcomes.append)
     return outcomes[0], stage

@@ -16,6 +16,7 @@ wanted=${*:-'
     openssl:openssl
     kamailio:kamailio
     nft:nftables
+    rtpengine:rtpengine-daemon
 '}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -56,6 +57,13 @@ echo "Installing for the tests: $packages"
 $root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages >/dev/null
+
+# A server that came only for the tests need not run by itself: they start their own.
+for server in kamailio rtpengine-daemon; do
+    case " $packages " in
+    *" $server "*) [ ! -d /run/systemd/system ] || $root systemctl disable --quiet --now "$server" || true ;;
+    esac
+done
 
 packages=$(missing)
 [ -z "$packages" ] || skipped "$packages" 'apt-get could not install them; it says why above.'

@@ -11,6 +11,7 @@ PACKAGES = {
     "baresip": "baresip-core",
     "ip": "iproute2",
     "nft": "nftables",
+    "rtpengine": "rtpengine-daemon",
     "sipp": "sip-tester",
     "ssh": "openssh-client",
     "telnet": "inetutils-telnet",

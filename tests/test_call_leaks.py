@@ -26,13 +26,13 @@ FREE_TEXT = frozenset(
     """
     Accept Accept-Contact Accept-Encoding Accept-Language Allow-Events Answer-Mode Authentication-Info Authorization
     Content-Disposition Content-Encoding Content-Language Content-Type Info-Package Priority
-    Proxy-Authorization Recv-Info Reject-Contact Request-Disposition SIP-ETag SIP-If-Match Subject
+    Proxy-Authorization Reject-Contact Request-Disposition SIP-ETag SIP-If-Match Subject
     Suppress-If-Match User-to-User
     """.split()
 )
 # Crosses with its package's own parameters, which may say anything, but not with a dialog's ids (test_hiding); so does
 # a challenge, but for its domain.
-NEARLY_FREE = frozenset({"Event", "Proxy-Authenticate", "WWW-Authenticate"})
+NEARLY_FREE = frozenset({"Event", "Proxy-Authenticate", "Recv-Info", "WWW-Authenticate"})
 # What a phone cannot fill with anything: the request would be refused, or is the message's own frame.
 FRAME = frozenset("Call-ID Contact Content-Length CSeq From Max-Forwards Record-Route Route To Via".split())
 # Refused in a request that has anything else in them than numbers, or tags that we know: see test_call_refusals; or

@@ -82,6 +82,43 @@ class TestCheck(SynchronousTestCase):
         self.assertTrue(any("route[1]" in line and "hiding is incomplete" in line for line in warned), text)
         self.assertTrue(text.splitlines()[-1].endswith(f"no mistakes, {len(warned)} warnings"), text)
 
+    def test_who_carries_media(self) -> None:
+        """Each pair of zones with its engine, the relay's ports, and every engine with its daemons."""
+        text = self.check(AUTOMATIC, ZONE)
+        self.assertRegex(text, r"(?m)^Media\nbetween +carried by\n[ -]+\npublic and public +nobody: it passes us by$")
+        self.assertNotIn("Relay\n", text)
+        text = self.check("[media]\nsilence = 20\n" + AUTOMATIC, ZONE)
+        self.assertRegex(text, r"(?m)^public and private +relay$")
+        self.assertIn("\nRelay\n  ports    UDP 30000 to 39999 on 192.0.2.1 and 10.0.0.1\n", text)
+        self.assertIn("\n  silence  ends a call after 20 s\n", text)
+        self.assertNotIn("hiding is incomplete", text)
+        engine = '[[engine]]\nname = "rtp"\ninterfaces = {public = "out"}\npatience = 0.5\n'
+        engine += 'daemons = [{address = "127.0.0.1:2223"}, {address = "[::1]:2223", weight = 2}]\n'
+        text = " ".join(self.check('[media]\nauto = "rtp"\n' + engine + AUTOMATIC, ZONE).split())
+        self.assertIn("public and private rtp", text)
+        daemons = "daemons 127.0.0.1:2223 (weight 1), [::1]:2223 (weight 2)"
+        self.assertIn(f"Engine rtp {daemons} interfaces public: out", text)
+        self.assertIn("answered within 0.5 s; asked whether they are alive every 5 s", text)
+        self.assertNotIn("Relay ports", text)
+
+    def test_who_carries_media_by_a_route(self) -> None:
+        """A route that says otherwise stands in the same table."""
+        inwards = '[[route]]\nname = "in"\nzone = "public"\nto = "sip:10.0.0.20"\nsend_from = "private-udp"\n'
+        again = inwards.replace('"in"', '"again"')
+        text = self.check(NO_RULES + inwards + 'media = "relay"\n' + again + 'media = "auto"\n', ZONE)
+        nobody = "nobody: it passes us by"
+        self.assertRegex(text, rf"(?m)^public and public +{nobody}$")
+        self.assertRegex(text, rf"(?m)^public and private +{nobody}; by routes in, again: relay$")
+        text = self.check("[media]\n" + NO_RULES + inwards + 'media = "none"\n' + again + 'media = "auto"\n', ZONE)
+        self.assertRegex(text, r"(?m)^public and private +relay; by route in: nobody$")
+
+    def test_media_of_one_zone(self) -> None:
+        """Where zones are the same, families may differ."""
+        six = '[[listener]]\nname = "six"\nzone = "public"\ntransport = "udp"\naddress = "2001:db8::1"\n'
+        text = self.check("[media]\n" + NO_RULES + six)
+        self.assertRegex(text, r"(?m)^public and public +relay, between IPv4 and IPv6 only$")
+        self.assertRegex(text, r"(?m)^private and private +nobody: it passes us by$")
+
     def test_script(self) -> None:
         """Where a script sends requests cannot be known before."""
         world = World('policy = "p.py"\n' + TWO_SIDES, {"p.py": "def route(request, listeners): return None\n"})

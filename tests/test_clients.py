@@ -97,7 +97,7 @@ BARESIP = """
 sip_listen {host}:{port}
 sip_certificate {folder}/both.pem
 net_interface {address}
-audio_source aufile,{folder}/in.wav
+audio_source aufile,{sound}
 module_path {modules}
 module g711.so
 module aufile.so
@@ -175,14 +175,16 @@ class Clients(TestCase):
         self.public_port = free_port("udp", PUBLIC)
         self.bob_port = free_port("tcp", BOB)
 
-    async def baresip(self, name: str, address: str, port: int, account: str, more: str = "") -> tuple[Control, Child]:
+    async def baresip(
+        self, name: str, address: str, port: int, account: str, more: str = "", sound: str = "in.wav"
+    ) -> tuple[Control, Child]:
         """baresip with a directory of its own; TLS is at the next port (it chooses that itself)."""
         own = self.folder / name
         own.mkdir(exist_ok=True)
         control = free_port("tcp", address)
         config = BARESIP.format(
             address=address, host=bracketed(address), port=port, folder=self.folder, modules=MODULES, control=control,
-            more=more,
+            more=more, sound=self.folder / sound,
         )  # fmt: skip
         (own / "config").write_text(config)
         (own / "accounts").write_text(account + "\n")

@@ -1119,6 +1119,7 @@ class TestWarnings(ConfigCase):
 
     BY_US = "media passes us by: the addresses in SDP cross, so hiding is incomplete"
     NO_AUDIO = "between IPv4 and IPv6 there is no audio without a media relay"
+    ANCHORED = '[media] with default = "auto" anchors it'
     PUBLIC6 = PUBLIC.replace("public-udp", "public-udp6").replace("192.0.2.1", "2001:db8::1")
 
     def test_no_route(self) -> None:
@@ -1129,7 +1130,7 @@ class TestWarnings(ConfigCase):
     def test_policy(self) -> None:
         """Where a script decides, nobody can say before it does."""
         self.write("def route(request, listeners): pass\n", "policy.py")
-        said = f'policy = "policy.py": where it sends a call to another zone, {self.BY_US}'
+        said = f'policy = "policy.py": where it sends a call to another zone, {self.BY_US}; {self.ANCHORED}'
         self.assertEqual(self.warnings('policy = "policy.py"\n' + BASE), [said])
         self.assertEqual(self.warnings('policy = "policy.py"\n' + ZONES + PUBLIC), [])
 
@@ -1150,27 +1151,31 @@ class TestWarnings(ConfigCase):
     def test_media(self) -> None:
         """A route between zones while media goes past us (S45)."""
         crossing = ROUTE + 'zone = "public"\nsend_from = "private"\n'
-        self.assertEqual(self.warnings(BASE + crossing), [f"route[1]: from public to private {self.BY_US}"])
+        said = f"route[1]: from public to private {self.BY_US}; {self.ANCHORED}"
+        self.assertEqual(self.warnings(BASE + crossing), [said])
         self.assertEqual(self.warnings(BASE + ROUTE + 'zone = "private"\nsend_from = "private-tcp"\n'), [])
         self.assertEqual(
             self.warnings(BASE + self.PUBLIC6 + crossing),
-            [f"route[1]: from public to private {self.BY_US}; {self.NO_AUDIO}"],
+            [f"route[1]: from public to private {self.BY_US}; {self.NO_AUDIO}; {self.ANCHORED}"],
         )
 
     def test_media_of_one_zone(self) -> None:
         """IPv4 to IPv6 has no audio, also within a zone (S45)."""
         text = ZONES + PUBLIC + self.PUBLIC6 + '[[route]]\nto = "sip:[2001:db8::5]"\n'
-        self.assertEqual(self.warnings(text), [f"route[1]: {self.NO_AUDIO}"])
+        self.assertEqual(self.warnings(text), [f"route[1]: {self.NO_AUDIO}; {self.ANCHORED}"])
 
     def test_media_by_the_kernel(self) -> None:
         """With "auto" it may come to that."""
         self.assertEqual(
             self.warnings(BASE + ROUTE + 'listener = "public-udp"\n'),
-            [f"route[1]: from public to private (if it is sent so) {self.BY_US}"],
+            [f"route[1]: from public to private (if it is sent so) {self.BY_US}; {self.ANCHORED}"],
         )
         self.assertEqual(
             self.warnings(BASE + '[[route]]\nto = "request-uri"\n'),
-            [f"route[1]: from private to public and public to private (if it is sent so) {self.BY_US}"],
+            [
+                f"route[1]: from private to public and public to private (if it is sent so) {self.BY_US}; "
+                f"{self.ANCHORED}"
+            ],
         )
 
     def test_media_caution(self) -> None:
@@ -1266,7 +1271,32 @@ class TestSamples(ConfigCase):
         request = Request("INVITE", "sip:*3312@127.0.0.1", {})
         self.assertIsInstance(configuration.script(request, Flow(public, "127.0.0.9", 5062), [public, private]), Go)
 
+    def test_ipv4_ipv6(self) -> None:
+        """Calls either way, and their media by the relay; nothing to be warned of."""
+        configuration = load(str(self.etc / "examples" / "ipv4-ipv6.toml"))
+        self.assertEqual(configuration.warnings, ())
+        four, six = configuration.listeners
+        self.assertEqual((four.family, six.family), (4, 6))
+        self.assertEqual(configuration.media.anchoring.engine(four, six), "relay")
+        there = self.decided(configuration, "sip:1@example.com", "ipv4")
+        self.assertEqual(there, Go("sip:[::1]:5090;transport=tcp", "ipv6", "to the new network"))
+        back = self.decided(configuration, "sip:1@example.com", "ipv6")
+        self.assertEqual(back, Go("sip:127.0.0.21:5060;transport=udp", "ipv4", "to the old network"))
+
+    def test_webrtc_gateway(self) -> None:
+        """Browsers speak as browsers do, telephones as telephones, and an engine stands between them."""
+        configuration = load(str(self.etc / "examples" / "webrtc-gateway.toml"))
+        outside, inside = configuration.listeners
+        anchoring = configuration.media.anchoring
+        self.assertEqual(anchoring.engine(outside, inside), "rtp")
+        self.assertEqual(anchoring.engine(outside, outside), "")
+        self.assertEqual(dict(anchoring.profiles), {"browsers": "webrtc", "phones": "plain"})
+        (engine,) = configuration.media.engines
+        self.assertEqual(engine.interfaces, {"browsers": "outside", "phones": "inside"})
+        self.assertFalse([each for each in configuration.warnings if "media" in each.message])
+
     def test_every_line_has_its_comment(self) -> None:
-        """media-servers.toml explains itself."""
-        for line in (self.etc / "examples" / "media-servers.toml").read_text().splitlines():
-            self.assertFalse(line.startswith("[[") and "#" not in line, line)
+        """These examples explain themselves."""
+        for name in ("media-servers", "ipv4-ipv6", "webrtc-gateway"):
+            for line in (self.etc / "examples" / f"{name}.toml").read_text().splitlines():
+                self.assertFalse(line.startswith("[") and "#" not in line, line)

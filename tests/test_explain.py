@@ -262,6 +262,51 @@ class TestWays(Asked):
         self.says("Request MESSAGE sip:bob@example.com", "Contact none: MESSAGE has none")
 
 
+class TestMedia(Asked):
+    """Who carries a call's media, and what each side is told of it."""
+
+    def test_nobody(self) -> None:
+        """It passes us by; what is no call has none."""
+        self.ask(Question("sip:bob@example.com"), TWO_SIDES)
+        self.says("media passes us by: each side is told the other's addresses")
+        self.ask(Question("sip:bob@example.com", "MESSAGE"), TWO_SIDES)
+        self.assertNotIn("  media", self.text)
+
+    def test_the_relay(self) -> None:
+        """The addresses that the listeners show."""
+        shown = TWO_SIDES.replace("port = 5060", 'port = 5060\nadvertise = "198.51.100.1"', 1)
+        self.ask(Question("sip:bob@example.com"), "[media]\n" + shown)
+        self.says("media anchored by relay", "caller is told 198.51.100.1", "callee is told 10.0.0.1")
+
+    def test_an_engine(self) -> None:
+        """Its own addresses, and what each side speaks; a route's word counts before [media]'s."""
+        engine = '[[engine]]\nname = "rtp"\ninterfaces = {public = "out"}\ndaemons = [{address = "127.0.0.1:2223"}]\n'
+        text = engine + TWO_SIDES.replace('name = "private"\n', 'name = "private"\nmedia_profile = "srtp"\n', 1)
+        text = text.replace('send_from = "private"\n', 'send_from = "private"\nmedia = "rtp"\n', 1)
+        self.ask(Question("sip:bob@example.com"), text)
+        self.says(
+            "media by rtp",
+            "media anchored by rtp",
+            "caller is told an IPv4 address of rtp's interface out",
+            "callee is told an IPv4 address of rtp's own choice, as srtp",
+        )
+
+    def test_script(self) -> None:
+        """What it says of media, also of an engine that is not there."""
+        for name, said in (
+            ("relay", "media anchored by relay caller is told 192.0.2.1 callee is told 10.0.0.1"),
+            ("x", "answered 500: no media engine has the name x; there are: auto, none, relay"),
+        ):
+            script = f"""
+from b2bua.policy.options import Options
+from b2bua.policy.routing import Go
+def route(request, listeners):
+    return Go("sip:10.0.0.9", "private-udp", options=Options(media={name!r}))
+"""
+            self.ask(Question("sip:bob@example.com"), 'policy = "policy.py"\n' + TWO_SIDES, {"policy.py": script})
+            self.says(said)
+
+
 class TestBeforePolicy(Asked):
     """What is decided before any rule is asked."""
 

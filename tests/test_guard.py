@@ -140,6 +140,16 @@ class Innocent(Guarding):
             self.clean(message(body=f"--x\r\n\r\n{body}", kind="multipart/mixed;boundary=x"))
             self.assertEqual(len(self.found(message(body=f"{body}a=ssrc:1 cname:a@10.0.0.20\r\n"))), 2)
 
+    def test_media_that_is_anchored(self) -> None:
+        """It goes by us: who says where it is on the other side gives that away."""
+        wall = Wall("public", ["192.0.2.1"], ["10.0.0.1"], (), ["private"])
+        for line in ("c=IN IP4 10.0.0.20", "a=candidate:1 1 UDP 1 10.0.0.20 5 typ host", "a=rtcp:5 IN IP6 fd00:b::20"):
+            data = message(body=f"v=0\r\nm=audio 1 RTP/AVP 0\r\n{line}\r\n", kind="application/sdp")
+            self.assertTrue(wall.suspects([data.lower()], FOREIGN, [FOREIGN.vias]), line)
+            self.assertEqual([each.header for each in wall.findings(data, FOREIGN)], ["body"], line)
+            elsewhere = Foreign(FOREIGN.names, "third", FOREIGN.vias, FOREIGN.path)
+            self.assertEqual(wall.findings(data, elsewhere), [], line)
+
     def test_credentials(self) -> None:
         """A realm is for the other end; one octet changed, and the digest is worth nothing."""
         for name in ("WWW-Authenticate", "Proxy-Authorization"):

@@ -28,10 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "policy": {"sip"},
     "call": CALL | {"store"},
     "net": NET,
-    "media": {"sip", "net"},
+    "media": NET | {"net"},
     "store": {"sip"},
     # The configuration asks net for certificates and devices; net is told its part of it in net's own values.
-    "config": NET | {"net"},
+    "config": NET | {"net", "media"},
     "ops": EVERY_ROOM,
     "service": EVERY_ROOM,
 }

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.ops.log import LEVELS, CallLog, Floods, LogObserver, escaped
 from b2bua.ops.phone import answer_all
+from b2bua.policy.media import Daemon
 from tests.world import TWO_SIDES, World
 
 SCRIPT = "def route(request, listeners):\n    raise LookupError('no \\x1b[2J such customer')\n"
@@ -107,6 +108,18 @@ class TestText(Logged):
         world.alice.invite(f"sip:{'b' * 500}@192.0.2.20")
         world.settle()
         self.assertLess(max(map(len, self.lines)), 900)
+
+    def test_a_daemon(self) -> None:
+        """One of an engine that answers no more, and again: what it means for calls."""
+        journal = self.world().hall.journal
+        daemon = Daemon("::1", 2223)
+        journal.engine("rtp", daemon, False, "it does not answer")
+        journal.engine("rtp", daemon, True, "")
+        rests, answers = self.lines
+        which = r"rtpengine \[::1\]:2223 of engine rtp"
+        rest = "it does not answer; no call goes there until it answers"
+        self.assertRegex(rests, f"^{TIME} warn  {which} rests: {rest}$")
+        self.assertRegex(answers, f"^{TIME} info  {which} answers: calls go there$")
 
     def test_no_way(self) -> None:
         """A next hop that is not there: the target, the reason, the Call-ID."""

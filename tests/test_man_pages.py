@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.config import SECTIONS, load
 from b2bua.config.authentication import AuthenticationEntry
 from b2bua.config.groups import GroupEntry, MemberEntry
+from b2bua.config.media import BetweenEntry, DaemonEntry, EngineEntry, MediaEntry
 from b2bua.config.reading import Section
 from b2bua.config.registrar import RegistrarEntry
 from b2bua.config.rest import CallEntry, DnsEntry, LimitsEntry, TimersEntry, TopEntry
@@ -31,6 +32,8 @@ TABLES: dict[str, type[Section]] = {
     "registrar": RegistrarEntry,
     "group": GroupEntry,
     "route": RouteEntry,
+    "media": MediaEntry,
+    "engine": EngineEntry,
     "hiding": Override,
     "timers": TimersEntry,
     "call": CallEntry,
@@ -80,6 +83,10 @@ class TestConfiguration(SynchronousTestCase):
             self.assertIn(key, self.parts["listener"])
         for key in keys(MemberEntry):
             self.assertIn(f"Ql {key}", self.parts["group"])
+        for key in keys(BetweenEntry):
+            self.assertIn(f"{key} = ", self.parts["media"])
+        for key in keys(DaemonEntry):
+            self.assertIn(f"{key} = ", self.parts["engine"])
 
     def test_the_example(self) -> None:
         """The page's example is a configuration without mistakes."""

@@ -135,6 +135,8 @@ class TestWheel(SynchronousTestCase):
             "share/man/man5/b2bua-hiding.5",
             "share/doc/b2bua/etc/b2bua.toml",
             "share/doc/b2bua/etc/examples/media-servers.toml",
+            "share/doc/b2bua/etc/examples/ipv4-ipv6.toml",
+            "share/doc/b2bua/etc/examples/webrtc-gateway.toml",
             "share/doc/b2bua/etc/examples/policy.py",
             "lib/systemd/system/b2bua.service",
         ):

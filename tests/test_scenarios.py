@@ -16,6 +16,7 @@ from b2bua.ops.selftest.report import drawn
 from b2bua.ops.selftest.scenario import Reader, Scenario, ScenarioError
 from b2bua.ops.selftest.verdict import grammar, verdict
 from b2bua.ops.terminal import Look
+from tests.engine import anchored
 from tests.ladders import WorldStage, perform
 
 CALL = "# RFC 3261: a call\nalice -> INVITE bob\nbob <- INVITE\n"
@@ -24,10 +25,25 @@ CALL = "# RFC 3261: a call\nalice -> INVITE bob\nbob <- INVITE\n"
 class Library(SynchronousTestCase):
     """Every scenario goes as it is drawn."""
 
+    def perform(self, scenario: Scenario) -> tuple[Outcome, WorldStage]:
+        """Play it."""
+        return perform(scenario)
+
+
+class Anchored(Library):
+    """The same with the media of every call anchored, on an engine that takes its time."""
+
+    def perform(self, scenario: Scenario) -> tuple[Outcome, WorldStage]:
+        stage = WorldStage()
+        studio = anchored(stage.world, 0.005)
+        played = perform(scenario, stage)
+        self.assertEqual((studio.open, len(stage.world.hall.media or ())), ({}, 0))
+        return played
+
 
 def _test_of(scenario: Scenario) -> Callable[[Library], None]:
     def test(self: Library) -> None:
-        outcome, stage = perform(scenario)
+        outcome, stage = self.perform(scenario)
         self.assertEqual(self.flushLoggedErrors(), [])
         if outcome.wrong:
             self.fail("\n".join([*outcome.wrong, drawn(stage, Look()), *stage.world.journal.lines]))

@@ -186,6 +186,15 @@ class TestStopping(Started):
 class TestStarting(Started):
     """What it says, and what keeps it from starting."""
 
+    async def test_descriptors(self) -> None:
+        """It may open as many files as the system lets it: a shell's 1024 are few connections, and fewer media."""
+        few = "/bin/sh", "-c", 'ulimit -Sn 256; exec "$0" "$@"'
+        bridge = await start_bridge(self, self.text, self.folder, few)
+        limits = Path(f"/proc/{bridge.transport.pid}/limits").read_text().splitlines()
+        soft, hard = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+        self.assertEqual(soft, hard)
+        self.assertNotEqual(soft, "256")
+
     async def test_what_it_says(self) -> None:
         """Every listener, how to reach the manhole, and what to be careful of."""
         port = free_port("tcp", "127.0.0.1")

@@ -41,6 +41,7 @@ from b2bua.net.wheel import Wheel
 from b2bua.ops.phone import Dialog
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import KernelRoute
+from b2bua.policy.media import Daemon
 from b2bua.service import assemble
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener
@@ -151,6 +152,10 @@ class Journal:
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
         """A member of a group rests, or is up again."""
         self.lines.append(f"{uri} of {group} {'is up again' if up else 'rests'}: {why}")
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
+        """A daemon of a media engine answers again, or no more."""
+        self.lines.append(f"{daemon} of {name} {'answers' if up else 'rests'}: {why}")
 
     def binding(self, binding: Binding, what: str) -> None:
         """Somebody is registered, or no more."""

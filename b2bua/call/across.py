@@ -31,22 +31,25 @@ _SERVICE = re.compile(r"urn:service:[a-z]+(?:\.[a-z]+)*")  # RFC 5031
 class Across:
     """The crossing of one message, of which `granted` are the headers."""
 
-    __slots__ = ("names", "_hall", "_hiding", "_source", "_target", "_granted")
+    __slots__ = ("names", "_hall", "_hiding", "_source", "_target", "_message", "_granted")
 
-    def __init__(self, hall: Hall, hiding: Hiding, source: Leg, target: Leg, granted: Headers) -> None:
+    def __init__(
+        self, hall: Hall, hiding: Hiding, source: Leg, target: Leg, message: Request | Response, granted: Headers
+    ) -> None:
         self.names: dict[str, str] = {}
         self._hall = hall
         self._hiding = hiding
         self._source = source
         self._target = target
+        self._message = message
         self._granted = granted
 
-    def carried(self, message: Request | Response) -> tuple[Headers, bytes]:
+    def carried(self) -> tuple[Headers, bytes]:
         """The headers that cross, and the body; without one, none of the headers that speak of it are left.
 
         Malformed for a session description, or a frame of parts, that cannot be read.
         """
-        granted = self._granted
+        granted, message = self._granted, self._message
         content_type = message.first("Content-Type")
         body, said = carry(message.body, content_type, self, encoded="Content-Encoding" in message.headers)
         if not body:
@@ -64,6 +67,9 @@ class Across:
 
     def sessions(self, bodies: Sequence[bytes]) -> list[bytes]:
         """The session descriptions as the target leg says them."""
+        media = self._hall.media
+        if media is not None:
+            bodies = [media.said(self._source, self._target, self._message, body) for body in bodies]
         return self._target.sdp.own_all(bodies)
 
     def dialog(self, call_id: str, local_tag: str, remote_tag: str) -> tuple[str, str, str] | None:

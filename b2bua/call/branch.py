@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack
@@ -10,6 +11,8 @@ from b2bua.call.addresses import Addresses, Attempt, Hop
 from b2bua.call.hunt import Outcome
 from b2bua.call.invitation import Invitation
 from b2bua.dialog.leg import Leg, Standing
+from b2bua.policy.hiding import NEEDS_MEDIA, beyond_us
+from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Request, Response
 from b2bua.transaction.machine import State
 from b2bua.transaction.transaction import ClientTransaction
@@ -53,9 +56,35 @@ class Branch(Invitation):
         """A new leg and an INVITE for this address."""
         if self._addresses is None:
             return  # not wanted any more
-        request, hall, call = self.server.request, self.call.hall, self.call
+        request, hall = self.server.request, self.call.hall
         self.client = None
         far = hall.far_leg(request, attempt, self.server)
+        if hall.media is None:
+            self._invite(attempt, far)
+            return
+        far.flow = attempt.flow
+        self._close_media()
+        if hall.media.open(self.call, self.near, far, request) is None and beyond_us(request):
+            raise Malformed(NEEDS_MEDIA, "RFC 3323 5", 500)
+        hall.media.through(self.near, far, request, partial(self._invite, attempt, far), self._unanchored)
+
+    def _unanchored(self, status: int, reason: str) -> None:
+        """What the caller says of its session cannot be shown to this target; another may need no engine for it."""
+        if status < 500:
+            self.hopeless(status, reason)
+        else:
+            self.exhausted(status, reason)
+
+    def _close_media(self) -> None:
+        """The attempt's media is nobody's any more."""
+        media = self.call.hall.media
+        if media is not None and self.far is not None:
+            media.close(media.between(self.near, self.far))
+
+    def _invite(self, attempt: Attempt, far: Leg) -> None:
+        request, hall, call = self.server.request, self.call.hall, self.call
+        if self._addresses is None:
+            return  # not wanted any more
         granted, body = hall.across(self.near, far, request)
         if self.breadth:
             granted["Max-Breadth"] = [str(self.breadth)]  # RFC 5393 5.3.3
@@ -67,7 +96,7 @@ class Branch(Invitation):
             hall.journal.started(call)
         call.note(far, True, "INVITE")
         sent = far.request("INVITE", hall.hops_left(request), granted, body)
-        self.client = hall.wire.send(sent, attempt.flow, self, hall.loop_key(request))
+        self.client = hall.wire.send(sent, attempt.flow, self.ear(far), hall.loop_key(request))
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
         """The far side asks who we are: whoever rang before that rings no more."""
@@ -92,6 +121,7 @@ class Branch(Invitation):
     def _ended(self, outcome: Outcome, hopeless: bool = False) -> None:
         if self._addresses is not None:
             self._addresses = None
+            self._close_media()
             self._setup.ended(self, outcome, hopeless)
 
     # The far side's answers
@@ -219,6 +249,7 @@ class Branch(Invitation):
     def _forget(self) -> None:
         """It was given up, and now it has ended."""
         self._given_up = False
+        self._close_media()
         if not self.server.answered:
             self.strike()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from b2bua.call import prack, refresh
 from b2bua.call.book import Side
 from b2bua.call.exchange import Exchange
 from b2bua.call.invitation import Invitation
+from b2bua.call.media import Medium
 from b2bua.call.offers import OURS, RETRY_AFTER, THEIRS, describes, overlap
 from b2bua.call.own import Farewell, Probe
 from b2bua.call.reinvitation import Reinvitation
@@ -61,7 +64,7 @@ class Call:
     __slots__ = (
         "id", "hall", "near", "far", "pairs", "phase", "rule", "why", "setup", "created", "answered_at", "ended_at",
         "ending", "reinvitation", "owed", "usages", "options", "transfer", "reliable", "refreshing", "timed",
-        "farewell", "_steps", "_deadline", "_heard", "_look",
+        "farewell", "media", "_steps", "_deadline", "_heard", "_look",
     )  # fmt: skip
 
     def __init__(self, hall: Hall, near: Leg) -> None:
@@ -88,6 +91,7 @@ class Call:
         self.timed = False  # whether a leg has a session timer
         self.farewell: Headers | None = None  # what a BYE of our own says besides
         self.transfer: LocalTransfer | None = None  # the one that we carry out
+        self.media: Sequence[Medium] = ()  # what is known of it at the end, where it was anchored
         self._heard = self.created
         self._look = 0.0
         self._deadline = self.created + hall.limits.ring_timeout if hall.limits.ring_timeout else 0.0
@@ -127,6 +131,8 @@ class Call:
             self.hall.book.part([pair for pair in self.pairs if pair[1] is not far])
             self.hall.book.pair(self, near, far)  # the near leg may have been another fork's until now
         self.pairs = [(near, far)]
+        if self.hall.media is not None:
+            self.hall.media.only(self, near, far)
         if 0.0 < self._deadline < self._look:
             self._watch_on()
 
@@ -154,9 +160,16 @@ class Call:
                     leg.standing = Standing.ENDED
         if self.hall.admission is not None:
             self.hall.admission.leave(self.id)
-        if not told:
+        if self.hall.media is not None:
+            self.hall.media.end(self, partial(self._note_end, told))
+        elif not told:
             self.hall.journal.ended(self)
         self.hall.wire.after(self.hall.wire.timers.patience, self._close)
+
+    def _note_end(self, told: bool) -> None:
+        """What there was of its media is known."""
+        if not told:
+            self.hall.journal.ended(self)
 
     def _close(self) -> None:
         """Nothing is left of it, unless a subscription outlives it in its dialog (RFC 5057 5)."""
@@ -166,6 +179,8 @@ class Call:
                 self.hall.wire.after(WATCH, self._close)
                 return
         self.hall.book.close(self)
+        if self.hall.media is not None:
+            self.hall.media.forget(self)
         self.reliable.clear()  # no circle is left for the garbage collector
 
     def use(self) -> Usages:
@@ -344,6 +359,8 @@ class Call:
         self.near, self.far, self.pairs = near, far, [(near, far)]
         self.hall.book.pair(self, near, far)
         self.transfer = self.usages = None  # what was subscribed to in the old dialog ends with it
+        if self.hall.media is not None:
+            self.hall.media.only(self, near, far)
         self.timed = near.timer is not None or far.timer is not None
         if self.timed:
             self.look_again()
@@ -427,6 +444,8 @@ class Call:
             refresh.look(self)
             if self.phase is not Phase.ANSWERED:
                 return
+        if self.hall.media is not None and self.hall.media.silence and self.phase is Phase.ANSWERED:
+            self.hall.media.look(self)
         if self.transfer is not None and now >= self.transfer.deadline:
             self.transfer.overdue()
         if self.phase is Phase.ANSWERED and 0 < self.hall.limits.probe <= now - self._heard:

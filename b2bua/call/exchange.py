@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call import refresh
 from b2bua.call.offers import RETRY_AFTER, describes
 from b2bua.call.way import take
-from b2bua.dialog.leg import Leg, Standing
+from b2bua.dialog.leg import OVER, Leg, Standing
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
 
 if TYPE_CHECKING:
+    from b2bua.call.anchoring import Anchors
     from b2bua.call.call import Call
 
 _REFRESHES_TARGET = frozenset({"UPDATE", "NOTIFY"})
@@ -56,11 +58,26 @@ class Exchange:
 
     def _go(self, flow: Flow) -> None:
         hall, request, far = self._call.hall, self._server.request, self._far
+        if hall.media is None or request.method not in _MAY_OFFER:
+            self._send(flow, self)
+        else:
+            hall.media.through(self._near, far, request, partial(self._shown, hall.media, flow), self._lost)
+
+    def _shown(self, media: Anchors, flow: Flow) -> None:
+        """An engine has seen it; if the call has ended meanwhile, nobody else will (RFC 3261 15)."""
+        if self._far.standing in OVER:
+            media.refused(self._near, self._far)
+            self._answer(481)
+        else:
+            self._send(flow, media.ear(self, self._far, self._near))
+
+    def _send(self, flow: Flow, user: ClientUser) -> None:
+        hall, request, far = self._call.hall, self._server.request, self._far
         granted, body = hall.across(self._near, far, request)
         if self._more is not None:
             granted.update(self._more)
         self._call.note(far, True, request.method)
-        hall.wire.send(far.request(request.method, hall.hops_left(request), granted, body), flow, self)
+        hall.wire.send(far.request(request.method, hall.hops_left(request), granted, body), flow, user)
 
     def answered(self, transaction: ClientTransaction, response: Response) -> None:
         """The far side's answer."""

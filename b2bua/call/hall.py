@@ -9,6 +9,7 @@ from typing import Any
 from b2bua.call import refresh
 from b2bua.call.across import ONLY_SDP, Across, came_from
 from b2bua.call.addresses import Attempt
+from b2bua.call.anchoring import Anchors
 from b2bua.call.bindings import Binding
 from b2bua.call.book import Book
 from b2bua.call.call import Call
@@ -41,7 +42,7 @@ from b2bua.policy.authentication import Authentication
 from b2bua.policy.crossing import METHODS, OPTION_TAGS
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Groups
-from b2bua.policy.hiding import NAMING, Hiding, beyond_us, unsupported
+from b2bua.policy.hiding import NAMING, NEEDS_MEDIA, Hiding, beyond_us, unsupported
 from b2bua.policy.routing import AUTO, REGISTERED, Answer, Go, Reject, Rule, decide
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed
@@ -94,6 +95,7 @@ class Hall:
         self.registrar: Registrar | None = None  # who answers REGISTER
         self.lookup: Lookup | None = None  # who knows whom "lookup" means
         self.inside: MidRegistrar | None = None  # for phones that register with somebody inside
+        self.media: Anchors | None = None  # where media is anchored
         self.enrolments = Enrolments(self, registrations) if registrations else None
         self.draining = False
         self._proving: Proving | None = None
@@ -164,8 +166,8 @@ class Hall:
             self.refuse(transaction, 489, "a SUBSCRIBE without Event")  # RFC 6665 8.2.1
         elif lacking := unsupported(request, self.inside.options if self.inside and method == "REGISTER" else ()):
             self.refuse(transaction, 420, "a required extension", {"Unsupported": [", ".join(lacking)]})
-        elif beyond_us(request):
-            self.refuse(transaction, 500, "session privacy, on which the caller insists, needs the media relayed")
+        elif self.media is None and beyond_us(request):
+            self.refuse(transaction, 500, NEEDS_MEDIA)
         elif self.hops_left(request) < 0:
             self.refuse(transaction, 483, "Max-Forwards is used up")
         elif too_short(request, self.limits.min_se):
@@ -277,12 +279,14 @@ class Hall:
     def _go(self, entrant: Entrant, answer: Go) -> None:
         request, flow = entrant.server.request, entrant.server.flow
         try:
+            if self.media is not None:
+                self.media.policy.check(answer.options.media)
             answer = self._by_route(request, flow, self._to_party(request, flow, answer))
             if answer.grouped:
                 answer = self.groups.spelled_out(answer, self.wire.now())
         except Malformed as fault:
             self._refuse_new(entrant, fault.status, fault.reason)
-        except LookupError as error:  # of a script: the rules' groups are checked
+        except LookupError as error:  # of a script: the rules' groups and engines are checked
             self._refuse_new(entrant, 500, str(error))
         else:
             entrant.start(answer)
@@ -367,8 +371,10 @@ class Hall:
             return granted, body
         try:
             if message.headers.get("Content-Type") == ONLY_SDP:
+                if self.media is not None:
+                    body = self.media.said(source, target, message, body)
                 return granted, target.sdp.own(body)
-            return Across(self, hiding, source, target, granted).carried(message)
+            return Across(self, hiding, source, target, message, granted).carried()
         except Malformed as fault:
             self.journal.fault(came_from(source), fault, "a body")
             raise

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call import prack, refresh
+from b2bua.call.anchoring import through
 from b2bua.call.credentials import brought
 from b2bua.call.offers import describes
 from b2bua.call.way import transmit
@@ -18,13 +20,12 @@ from b2bua.dialog.leg import Leg, Standing
 from b2bua.policy.hiding import OF_THE_BODY
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.message import Headers, Request, Response
-from b2bua.transaction.transaction import ClientTransaction, ServerTransaction
+from b2bua.transaction.transaction import ClientTransaction, ClientUser, ServerTransaction
 
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
 TRIES = 3  # of one INVITE, where the far side says what was wrong with the first
-WITH_MORE = frozenset({421, 422})  # they say what an INVITE lacks
 
 
 class Invitation(ABC):
@@ -55,7 +56,7 @@ class Invitation(ABC):
         elif status < 300:
             if not self.call.reliable or not self._held(response):
                 self.succeeded(response)
-        elif status not in WITH_MORE or not self._again(transaction, response):
+        elif status not in refresh.WITH_MORE or not self._again(transaction, response):
             self.failure(status, response)
 
     @abstractmethod
@@ -128,7 +129,7 @@ class Invitation(ABC):
         self._tries += 1
         self.call.note_again(far, response)
         key = None if request.to_tag else hall.loop_key(self.server.request)
-        self.client = hall.wire.send(far.again(request), transaction.flow, self, key)
+        self.client = hall.wire.send(far.again(request), transaction.flow, self.ear(far), key)
         return True
 
     def challenged(self, response: Response, again: Callable[[], ClientTransaction]) -> bool:
@@ -138,6 +139,11 @@ class Invitation(ABC):
         self.call.note_again(self.far, response)
         self.client = again()
         return True
+
+    def ear(self, far: Leg) -> ClientUser:
+        """Who is to hear the far side's answers first."""
+        media = self.call.hall.media
+        return self if media is None else media.ear(self, far, self.near)
 
     def wanted(self) -> bool:
         """Whether an answer of the far side still counts."""
@@ -238,13 +244,21 @@ class Invitation(ABC):
         """The near side's ACK came."""
         call, far = self.call, self._accepted
         if call.owed is self:
-            call.owed = None
             assert far is not None, "an ACK is owed for a 2xx"
-            try:
-                self._send_ack(far, *call.hall.across(self.near, far, ack))
-            except Malformed:
-                self._send_ack(far)
-                call.hang_up("the answer of the near side cannot be read")
+            through(call.hall, self.near, far, ack, partial(self._answer, far, ack), partial(self._unanswerable, far))
+
+    def _answer(self, far: Leg, ack: Request) -> None:
+        """The near side's answer to the offer in the 2xx."""
+        if self.call.owed is self:  # else the call ended meanwhile
+            granted, body = self.call.hall.across(self.near, far, ack)
+            self.call.owed = None
+            self._send_ack(far, granted, body)
+
+    def _unanswerable(self, far: Leg, status: int, reason: str) -> None:
+        if self.call.owed is self:
+            self.call.owed = None
+            self._send_ack(far)
+            self.call.hang_up("the answer of the near side cannot be read" if status < 500 else reason)
 
     def settle(self) -> None:
         """The call ends while the far ACK waits for the near one: it goes without an answer, as a BYE will follow."""

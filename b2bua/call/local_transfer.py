@@ -10,6 +10,8 @@ the offer instead, and both who refer are out of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from b2bua.call.book import Side
@@ -30,6 +32,7 @@ from b2bua.transaction.transaction import ServerTransaction
 if TYPE_CHECKING:
     from b2bua.call.call import Call
 
+Crossed = Callable[[Headers, bytes], None]  # the headers of a body, and the body, as another leg says them
 AGAIN = 4  # times that an INVITE is tried which meets another one (RFC 3261 14.1)
 
 
@@ -175,19 +178,38 @@ class LocalTransfer:
 
     def accepted(self, invite: OwnInvite, response: Response) -> None:
         """The target, with an offer; then the party that remains, with the answer."""
-        hall = self.call.hall
         target = self._target
         assert target is not None, "it was invited first"
         if invite is target:
             self._offered = response
             self._offer_to(self.call, self._remaining)
             return
-        try:
-            granted, body = self._session(response, invite.leg, target.leg)
-        except Malformed as fault:
-            hall.journal.fault(invite.leg.flow or self._server.flow, fault, "a 2xx")
+        self._across(False, invite.leg, target.leg, response, partial(self._agree, target, invite))
+
+    def _across(self, offers: bool, source: Leg, to: Leg, response: Response, then: Crossed) -> None:
+        """Have the session description of a 2xx said by another leg; without one there is no transfer."""
+        hall = self.call.hall
+
+        def go() -> None:
+            if not self._over:
+                then(*self._session(response, source, to))
+
+        def lost(status: int, reason: str) -> None:
+            fault = Malformed(reason, "RFC 3261 13.2.1")
+            hall.journal.fault(source.flow or self._server.flow, fault, "a 2xx")
             self._fail(502)
-            return
+
+        if hall.media is None:
+            try:
+                go()
+            except Malformed as fault:
+                lost(fault.status, fault.reason)
+        else:
+            hall.media.open(self.call, to, source, self._server.request)
+            hall.media.show(offers, source, to, response, self._server.request, go, lost)
+
+    def _agree(self, target: OwnInvite, invite: OwnInvite, granted: Headers, body: bytes) -> None:
+        """Both have a session: the target hears the answer to its offer."""
         target.acknowledge(granted, body)
         invite.acknowledge()
         if self._refusal:
@@ -205,13 +227,9 @@ class LocalTransfer:
     def _offer_to(self, call: Call, leg: Leg) -> None:
         """The target's offer goes to a party whose answer the target is then told."""
         assert self._target is not None and self._offered is not None, "the target has made it"
-        source = self._target.leg
-        try:
-            granted, body = self._session(self._offered, source, leg)
-        except Malformed as fault:
-            call.hall.journal.fault(source.flow or self._server.flow, fault, "a 2xx")
-            self._fail(502)
-            return
+        self._across(True, self._target.leg, leg, self._offered, partial(self._invite_to, call, leg))
+
+    def _invite_to(self, call: Call, leg: Leg, granted: Headers, body: bytes) -> None:
         self._offer = OwnInvite(call, leg, self, granted, body)
         self._invite(self._offer)
 
@@ -285,6 +303,8 @@ class LocalTransfer:
     def _stop(self, status: int) -> None:
         self._over, self.joining = True, False
         self.call.transfer = None
+        if self.call.hall.media is not None and self.call.far is not None:
+            self.call.hall.media.only(self.call, self.call.near, self.call.far)
         if self._other is not None:
             self._other.transfer = None
         for invite in (self._offer, self._target):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from b2bua.call import refresh
 from b2bua.call.addresses import Addresses, Attempt, Hop
 from b2bua.call.credentials import brought
-from b2bua.call.invitation import TRIES, WITH_MORE
+from b2bua.call.invitation import TRIES
 from b2bua.call.lookup import registered
 from b2bua.call.way import take, transmit
 from b2bua.dialog.leg import HOPS, Leg, Standing
@@ -85,7 +85,7 @@ class OwnInvite:
         status = response.status
         if status >= 300:
             self.call.note(self.leg, False, f"{status} INVITE")
-            if status not in WITH_MORE or not self._again(transaction, response):
+            if status not in refresh.WITH_MORE or not self._again(transaction, response):
                 self._refused(status)
         elif status >= 200:
             self._success(transaction, response)

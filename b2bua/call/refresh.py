@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXPIRED = 'SIP;cause=408;text="Session timer expired"'
 _BUSY = 2.0  # seconds until a refresh is tried again that another INVITE was in the way of
 _NO_UPDATE = frozenset({405, 501})
+WITH_MORE = frozenset({421, 422})  # they say what an INVITE lacks
 
 
 def begin(far: Leg, request: Request, limits: Limits) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from b2bua.call.anchoring import through
 from b2bua.call.invitation import Invitation
 from b2bua.call.way import take
 from b2bua.dialog.leg import Leg
@@ -37,9 +39,19 @@ class Reinvitation(Invitation):
         if self.server.answered:
             self._settled()
             return  # cancelled, overdue, or the call ended, while the way was looked up
+        through(hall, self.near, peer, request, partial(self._send, flow), self._no_answer)
+
+    def _send(self, flow: Flow) -> None:
+        hall, request, peer = self.call.hall, self.server.request, self._peer
+        if self.server.answered:  # or while an engine was asked
+            if hall.media is not None:
+                hall.media.refused(self.near, peer)
+            self._settled()
+            return
         granted, body = hall.across(self.near, peer, request)
         self.call.note(peer, True, "INVITE")
-        self.client = hall.wire.send(peer.request("INVITE", hall.hops_left(request), granted, body), flow, self)
+        sent = peer.request("INVITE", hall.hops_left(request), granted, body)
+        self.client = hall.wire.send(sent, flow, self.ear(peer))
 
     def pair(self, response: Response) -> tuple[Leg, Leg]:
         """The dialog is the call's own; a 2xx refreshes both targets (RFC 3261 12.2.2, S18)."""

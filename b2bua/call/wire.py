@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from b2bua.call.bindings import Binding
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice
+from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
 from b2bua.sip.message import Headers, Request, Response
@@ -98,6 +99,9 @@ class Journal(Protocol):
 
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
         """A member of a group begins to rest, or is back, and what it said."""
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
+        """A daemon of a media engine answers again, or no more."""
 
     def binding(self, binding: Binding, what: str) -> None:
         """Somebody is registered, or no more: `what` says why."""

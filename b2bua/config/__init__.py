@@ -3,9 +3,9 @@
     configuration = load("etc/b2bua.toml")
 
 The format is in b2bua.toml(5). One file here reads one part: `sockets` the listeners, `groups` the
-groups of next hops, `registrar` who may register, `authentication` who may come in, `routes` the rules, `trunks` what
-we are to carriers, `rest` what is smaller; `reading` knows nothing of SIP; `cautions` warns of what works but not as
-one might think.
+groups of next hops, `registrar` who may register, `authentication` who may come in, `routes` the rules, `media` who
+carries media, `trunks` what we are to carriers, `rest` what is smaller; `reading` knows nothing of SIP; `cautions`
+warns of what works but not as one might think.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from b2bua.config.authentication import read_authentication
 from b2bua.config.cautions import caution, open_registrar, same_realm
 from b2bua.config.groups import read_groups
+from b2bua.config.media import read_engines, read_media
 from b2bua.config.reading import Reading
 from b2bua.config.registrar import read_registrar
 from b2bua.config.rest import read_hiding, read_manhole, read_networks, read_policy, read_rest, read_top
@@ -40,7 +41,7 @@ __all__ = [
 SECTIONS = frozenset(
     (
         "policy user_agent timers call limits zone listener tls registrar group route credentials registration "
-        "networks hiding dns manhole log authentication"
+        "networks media engine hiding dns manhole log authentication"
     ).split()
 )
 
@@ -57,7 +58,9 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     sockets = read_listeners(reading, zones, devices() if machine is None else machine)
     registrar, store = read_registrar(reading, sockets)
     groups = read_groups(reading, sockets)
-    rules = read_routes(reading, sockets, groups)
+    engines = read_engines(reading, zones)
+    media = read_media(reading, zones, sockets, engines)
+    rules = read_routes(reading, sockets, groups, engines)
     accounts = read_accounts(reading, sockets, groups)
     registrations = read_registrations(reading, sockets, groups, accounts)
     networks = read_networks(reading, sockets)
@@ -69,7 +72,8 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
     authentication = read_authentication(reading, zones, script)
     if reading.mistakes:
         raise ConfigurationError(reading.mistakes)
-    caution(reading, sockets.listeners, groups, rules, script is not None, registrar.zones if registrar else ())
+    phones = registrar.zones if registrar else ()
+    caution(reading, sockets.listeners, groups, rules, script is not None, phones, media)
     if registrar is not None:
         open_registrar(reading, zones.values(), registrar, sockets.listeners, rules)
     if authentication is not None:
@@ -85,6 +89,7 @@ def load(path: str, machine: Devices | None = None) -> Configuration:
         store=store,
         networks=networks,
         hiding=hiding,
+        media=media,
         timers=rest.timers,
         call=rest.call,
         accounts=accounts,

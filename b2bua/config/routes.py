@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Annotated
 
 from msgspec import Meta, field
 
+from b2bua.config.media import media_fault
 from b2bua.config.reading import Count, Entry, Line, Rate, Reading, Seconds, Section, Text
 from b2bua.config.sockets import Sockets
+from b2bua.media.engine_options import wrong
 from b2bua.policy.admission import Quota
 from b2bua.policy.groups import Group, hops
+from b2bua.policy.media import NONE, RELAY
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.options import DEFAULT, Forks, Hunting, Options, Redirect, Refer
 from b2bua.policy.routing import AUTO, GROUP, LOOKUP, REGISTERED, REQUEST_URI, Answer, Go, Reject, Rule, next_hop
@@ -42,19 +45,35 @@ class RouteEntry(Section, frozen=True):
     )
     redirect: Annotated[Redirect, Meta(description='must be "follow", "rewrite" or "pass"')] = DEFAULT.redirect
     refer: Annotated[Refer, Meta(description='must be "pass", "local" or "refuse"')] = DEFAULT.refer
+    media: Text = ""
+    media_options: Annotated[
+        list[Annotated[str, Meta(pattern=r"\A[!-~]+\Z")]],
+        Meta(description="must be a list of words without blanks, as the engine knows them"),
+    ] = []
     calls: Count = 0
     rate: Rate = 0.0
 
     def options(self) -> Options:
         """How a call that this route sends on is carried."""
-        return Options(self.forks, self.hunt, self.target_timeout, frozenset(self.go_on), self.redirect, self.refer)
+        return Options(
+            self.forks,
+            self.hunt,
+            self.target_timeout,
+            frozenset(self.go_on),
+            self.redirect,
+            self.refer,
+            self.media,
+            tuple(self.media_options),
+        )
 
 
 # What a route says of calls that it sends on, and of none that it rejects.
-_SENDING = ("to", "send_from", "forks", "hunt", "target_timeout", "go_on", "redirect", "refer", "calls", "rate")
+_SENDING = tuple("to send_from forks hunt target_timeout go_on redirect refer media media_options calls rate".split())
 
 
-def read_routes(reading: Reading, sockets: Sockets, groups: Mapping[str, Group]) -> tuple[Rule, ...]:
+def read_routes(
+    reading: Reading, sockets: Sockets, groups: Mapping[str, Group], engines: Collection[str] = ()
+) -> tuple[Rule, ...]:
     """Every [[route]] without mistakes, in order."""
     rules: list[Rule] = []
     names: dict[str, str] = {}
@@ -74,6 +93,7 @@ def read_routes(reading: Reading, sockets: Sockets, groups: Mapping[str, Group])
             if entry.has(key)
         ]
         answer = _answer(reading, entry, name, sockets, groups)
+        _check_media(reading, entry, engines)
         if answer is not None and len(reading.mistakes) == before:
             cheap_first = sorted((match for match in matches if match is not None), key=lambda match: match.cost)
             rules.append(Rule(name, tuple(cheap_first), answer, Quota(entry.value.calls, entry.value.rate)))
@@ -123,6 +143,24 @@ def _answer(
         reading.warn(f"{key}.send_from", value.send_from, "has no effect: each phone is reached as it registered")
     _say_what_is_in_vain(reading, entry, len(reached) + 2 * looks_up)
     return answer
+
+
+def _check_media(reading: Reading, entry: Entry[RouteEntry], engines: Collection[str]) -> None:
+    """What a route says of media is known, and can be of use."""
+    value, key = entry.value, entry.key
+    if "media" in entry.fine and (fault := media_fault(value.media, engines)):
+        reading.wrong(f"{key}.media", value.media, fault)
+    elif value.media_options and (value.media in (NONE, RELAY) or not engines):
+        message = "has no effect: only an [[engine]] reads it, and none is asked here"
+        reading.warn(f"{key}.media_options", value.media_options, message)
+    for each in value.media_options:
+        if why := wrong(each):
+            reading.wrong(f"{key}.media_options", each, why)
+    methods = entry.raw.get("method", "INVITE")
+    if "INVITE" not in (methods if isinstance(methods, list) else [methods]):
+        for name in ("media", "media_options"):
+            if entry.has(name):
+                reading.warn(f"{key}.{name}", entry.raw[name], "has no effect: only calls have media")
 
 
 def _say_what_is_in_vain(reading: Reading, entry: Entry[RouteEntry], targets: int) -> None:

@@ -16,6 +16,7 @@ from b2bua.net.devices import Devices, NoDevice, address_of, described, every_ad
 from b2bua.policy.admission import Quota
 from b2bua.policy.guard import Mode
 from b2bua.policy.match import Known
+from b2bua.policy.media import Profile
 from b2bua.policy.mistakes import NOTHING, among, shown
 from b2bua.policy.zones import Zone
 from b2bua.sip.grammar import Malformed, parse_host, parse_host_port
@@ -45,6 +46,9 @@ class ZoneEntry(Section, frozen=True):
     rate: Rate = 0.0
     leaks: Leaks = "log"
     authenticate: Methods = []
+    media_profile: Annotated[
+        Profile, Meta(description='must be "plain", "srtp" or "webrtc", or empty for what the other side says')
+    ] = ""
 
 
 class ListenerEntry(Section, frozen=True):
@@ -125,7 +129,8 @@ def read_zones(reading: Reading) -> dict[str, Zone]:
             value = entry.value
             quota = Quota(value.calls, value.rate)
             asks = read_methods(reading, f"{entry.key}.authenticate", value.authenticate)
-            zones[name] = Zone(name, value.trusted, frozenset(value.keep_hosts), quota, value.leaks, asks)
+            hosts = frozenset(value.keep_hosts)
+            zones[name] = Zone(name, value.trusted, hosts, quota, value.leaks, asks, value.media_profile)
     return zones
 
 

@@ -18,8 +18,9 @@ from b2bua.policy.body import Exceptions
 from b2bua.policy.enrolling import Enrolling
 from b2bua.policy.groups import Group
 from b2bua.policy.hiding import Hiding
+from b2bua.policy.media import NONE, MediaSettings
 from b2bua.policy.mistakes import Mistake
-from b2bua.policy.routing import Rule
+from b2bua.policy.routing import Go, Rule
 from b2bua.policy.script import Script
 from b2bua.policy.zones import Zone
 from b2bua.sip.listener import Listener
@@ -101,6 +102,7 @@ class Configuration:
     store: str
     networks: Mapping[str, str]
     hiding: tuple[Override, ...]
+    media: MediaSettings
     timers: Timers
     call: Limits
     accounts: tuple[Account, ...]
@@ -115,6 +117,12 @@ class Configuration:
     script: Script | None
     authentication: Realm | None
     warnings: tuple[Mistake, ...]
+
+    @property
+    def anchors(self) -> bool:
+        """Whether somebody may ask for a media engine."""
+        routes = [rule.answer.options.media for rule in self.rules if isinstance(rule.answer, Go)]
+        return self.media.given or self.script is not None or any(said not in ("", NONE) for said in routes)
 
     def hiding_tables(self) -> dict[tuple[str, str], Hiding]:
         """What may cross, by (source zone, target zone), for every two zones and each with itself."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from b2bua.config.routes import ways_out
 from b2bua.config.values import Configuration
 from b2bua.policy.guard import Wall
@@ -32,7 +34,26 @@ def walls(configuration: Configuration) -> dict[str, Wall]:
     zone_of = {each.name: each.zone for each in configuration.listeners}
     networks = [(network, zone_of.get(name, name)) for network, name in configuration.networks.items()]
     every = set[str]().union(*known.values())
-    return {zone: Wall(zone, own, every - own, networks) for zone, own in known.items()}
+    anchored = {zone: anchored_from(configuration, zone, known) for zone in known}
+    return {zone: Wall(zone, own, every - own, networks, anchored[zone]) for zone, own in known.items()}
+
+
+def anchored_from(configuration: Configuration, zone: str, zones: Iterable[str]) -> list[str]:
+    """The zones from which media comes to `zone` by us, whatever a route or a script says.
+
+    Not those with which it has a daemon's address in common: that may be another zone's too.
+    """
+    here = [each for each in configuration.listeners if each.zone == zone]
+    routes = {rule.answer.options.media for rule in configuration.rules if isinstance(rule.answer, Go)} | {""}
+    if configuration.script is not None or not configuration.anchors:
+        return []
+    parts = configuration.media.parts
+    found = []
+    for other in zones:
+        there = [each for each in configuration.listeners if each.zone == other]
+        if other != zone and all(parts(near, far, said) for near in there for far in here for said in routes):
+            found.append(other)
+    return found
 
 
 def uncovered(configuration: Configuration) -> dict[tuple[str, str], frozenset[str]]:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from b2bua.call.wire import Wire
 from b2bua.config import Configuration, ConfigurationError, load
 from b2bua.net.certificates import CertificateError, ClientContexts, ServerCertificates
+from b2bua.ops.anchored import of_configuration
 from b2bua.ops.tables import counted, details, table
 from b2bua.ops.ways import NextHop, configured, follow, rows
 from b2bua.policy.groups import Group
@@ -72,6 +73,7 @@ def _say_all(configuration: Configuration, wire: Wire, hops: list[NextHop], kern
         say(text)
     for text in _registrations(hops, wire, kernel):
         say(text)
+    say(of_configuration(configuration))
     if configuration.policy:
         say(f"{configuration.policy} is asked before the rules. Where it sends a request is seen with b2bua explain.\n")
     warnings = [str(warning) for warning in configuration.warnings]

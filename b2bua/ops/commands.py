@@ -15,15 +15,16 @@ from typing import Any, ClassVar
 from twisted.logger import Logger
 
 from b2bua.call.call import Call, Phase
+from b2bua.call.media import Medium
 from b2bua.net.garbage import resident
 from b2bua.ops.bound import BINDINGS, NO_REGISTRAR, binding_rows
 from b2bua.ops.desk import Desk, Say
 from b2bua.ops.enrolled import REGISTRATIONS, registration_rows
 from b2bua.ops.explain import CannotAsk, Explanation, Question, explain
 from b2bua.ops.ladder import ladder
-from b2bua.ops.legs import leg_rows, peer_of, way_of
+from b2bua.ops.legs import leg_rows, media_table, peer_of, way_of
 from b2bua.ops.log import escaped
-from b2bua.ops.standing import LIMITS, MEMBERS, limit_rows, member_rows
+from b2bua.ops.standing import ENGINES, LIMITS, MEMBERS, engine_rows, limit_rows, member_rows
 from b2bua.ops.subscribed import HEADS, subscription_rows
 from b2bua.ops.tables import beside, counted, details, span, table
 from b2bua.ops.terminal import NARROWEST, Look
@@ -79,8 +80,8 @@ class Commands:
 
     NAMES: ClassVar = (
         "calls", "show", "ladder", "trace", "untrace", "hangup", "subscriptions", "transactions", "listeners",
-        "groups", "bindings", "registrations", "limits", "leaks", "explain", "stats", "unregister", "drain", "undrain",
-        "help", "quit",
+        "groups", "bindings", "registrations", "engines", "limits", "leaks", "explain", "stats", "unregister", "drain",
+        "undrain", "help", "quit",
     )  # fmt: skip
     # Whose first argument is a call's id.
     OF_A_CALL: ClassVar = frozenset({"show", "ladder", "trace", "untrace", "hangup"})
@@ -114,8 +115,9 @@ class Commands:
     def _methods(self) -> list[tuple[str, Callable[..., None]]]:
         methods: Sequence[Callable[..., None]] = (
             self.calls, self.show, self.ladder, self.trace, self.untrace, self.hangup, self.subscriptions,
-            self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.limits, self.leaks,
-            self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help, self.quit,
+            self.transactions, self.listeners, self.groups, self.bindings, self.registrations, self.engines,
+            self.limits, self.leaks, self.explain, self.stats, self.unregister, self.drain, self.undrain, self.help,
+            self.quit,
         )  # fmt: skip
         return list(zip(self.NAMES, methods, strict=True))
 
@@ -167,6 +169,17 @@ class Commands:
         near, far = leg_rows(call.near), leg_rows(call.far)
         rows = [(name, left, right) for (name, left), (_, right) in zip(near, far, strict=True)]
         self._say("\n" + beside(("caller's leg", "callee's leg"), rows, self._width()))
+        self._media(call)
+
+    def _media(self, call: Call) -> None:
+        """What is known of a call's media, as soon as it is."""
+
+        def tell(media: Sequence[Medium]) -> None:
+            if media:
+                self._later("\n" + media_table(media))
+
+        if self._hall.media is not None:
+            self._hall.media.report(call, tell)
 
     def ladder(self, call_id: str) -> None:
         """One call's messages in time: caller, bridge, callee."""
@@ -175,6 +188,7 @@ class Commands:
         sent_by = f"{near.listener.sent_by} | {far.listener.sent_by if far is not None else '-'}"
         heads = (("caller", way_of(near)), ("bridge", sent_by), ("callee", way_of(far)))
         self._say(ladder(call.history, heads, Look(max(NARROWEST, self._width()), colour=True)))
+        self._media(call)
 
     def subscriptions(self, match: str = "", limit: int = SHOWN) -> None:
         """The subscriptions there are, also those inside calls; with a text, those that have it in a column."""
@@ -237,6 +251,11 @@ class Commands:
         if rows:
             self._say(table(REGISTRATIONS, rows))
         self._say(counted(len(rows), "registration"))
+
+    def engines(self) -> None:
+        """Who carries media: the relay's ports, the daemons of each engine, and how many sessions each of them has."""
+        rows = engine_rows(self._border.relay, self._border.rtpengines)
+        self._say(table(ENGINES, rows) if rows else "no media is anchored")
 
     def limits(self) -> None:
         """What is let in by zone, by route and by source: calls there are, what may be, and how many were refused."""

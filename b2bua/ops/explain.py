@@ -13,11 +13,13 @@ from twisted.internet.defer import Deferred
 from b2bua.call.lookup import Lookup
 from b2bua.call.wire import Wire
 from b2bua.config import Configuration
+from b2bua.ops.anchored import of_call
 from b2bua.ops.rehearsal import Rehearsal
 from b2bua.ops.tables import details
-from b2bua.ops.ways import BRANCH, NextHop, rows
+from b2bua.ops.ways import BRANCH, NextHop, Rows, Way, rows
 from b2bua.policy.groups import Groups
 from b2bua.policy.interface import Kernel
+from b2bua.policy.media import MediaSettings
 from b2bua.policy.routing import AUTO, Explained, Go, decide
 from b2bua.sip.check import check_request
 from b2bua.sip.grammar import Malformed, bracketed
@@ -56,6 +58,7 @@ class Explanation:
 
     `rules` are those that were asked, the last one is the one that fits, if any does; `script` is what the policy
     script said; `send_from` is what the answer of either names. `hops` are the next hops that would be tried, in order.
+    `media` is what is configured of media, `route_media` what the answer says of it.
     """
 
     request: Request
@@ -68,6 +71,8 @@ class Explanation:
     status: int = 0
     why: str = ""
     kernel: Kernel | None = None
+    media: MediaSettings = field(default_factory=MediaSettings)
+    route_media: str = ""
 
     @property
     def sent(self) -> bool:
@@ -106,9 +111,15 @@ class Explanation:
         if hop.lost:
             lines.append(details([("nowhere", hop.lost)], "  "))
         for way in hop.ways:
-            lines.append(details(rows(hop, way, self.listeners, self.kernel), "  "))
+            lines.append(details([*rows(hop, way, self.listeners, self.kernel), *self._media(way)], "  "))
             lines.append("")
         return "\n".join(lines).rstrip("\n")
+
+    def _media(self, way: Way) -> Rows:
+        """Of a call that can be sent."""
+        if way.choice is None or self.request.method != "INVITE":
+            return []
+        return of_call(self.media, self.flow.listener, way.choice.listener, self.route_media)
 
 
 def explain(
@@ -127,7 +138,7 @@ def explain(
     Raises CannotAsk; the Deferred fires at once unless a name has to be looked up or the policy script takes its time.
     """
     request, flow, fault = _ask(wire.listeners, question)
-    explanation = Explanation(request, flow, tuple(wire.listeners), kernel=kernel)
+    explanation = Explanation(request, flow, tuple(wire.listeners), kernel=kernel, media=configuration.media)
     done: Deferred[Explanation] = Deferred()
     if fault is not None:
         explanation.status, explanation.why = fault.status, f"{fault.reason} ({fault.rule})"

@@ -1,10 +1,14 @@
-"""One leg of a call in words, for `show`, and the way by which its peer is reached."""
+"""A call in words, for `show`: each leg, the way by which its peer is reached, and the media."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from b2bua.call.media import Medium
 from b2bua.dialog.leg import Leg
 from b2bua.dialog.session_timer import SessionTimer
 from b2bua.net.transports.stream import Stream
+from b2bua.ops.tables import table
 from b2bua.sip.grammar import bracketed
 from b2bua.sip.listener import Flow
 
@@ -63,3 +67,26 @@ def _stream(flow: Flow) -> str:
         return ""
     made = "our connection" if flow.connection.outbound else "the peer's connection"
     return f" ({made}{'' if flow.connection.alive else ', gone'})"
+
+
+_MEDIA = ("media", "of", "engine", "ours", "theirs", "packets", "octets", "lost", "last packet")
+
+
+def media_table(media: Iterable[Medium]) -> str:
+    """Every stream: where it is met, where it is, and what came from there."""
+    return table(_MEDIA, [_row(each) for each in media])
+
+
+def _row(medium: Medium) -> tuple[object, ...]:
+    stream = medium.stream
+    return (
+        stream.kind,
+        "caller" if medium.callers else "callee",
+        medium.engine,
+        stream.ours,
+        stream.theirs,
+        stream.packets,
+        stream.octets,
+        "" if stream.lost is None else stream.lost,
+        "" if stream.idle is None else f"{stream.idle:.0f} s ago",
+    )

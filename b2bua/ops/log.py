@@ -16,7 +16,9 @@ from zope.interface import implementer
 
 from b2bua.call.bindings import Binding
 from b2bua.call.call import Call
+from b2bua.ops.heard import heard_by, totals
 from b2bua.policy.guard import Finding
+from b2bua.policy.media import Daemon
 from b2bua.sip.grammar import Malformed, bracketed
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Request
@@ -72,6 +74,7 @@ class CallLog:
         fields = self._fields(call)
         fields["why"] = call.ending
         fields["talked"] = call.ended_at - call.answered_at if call.answered_at else 0.0
+        fields.update(totals(call.media))
         self._tell(_ends, fields)
 
     def _tell(self, words: Words, fields: Fields) -> None:
@@ -139,6 +142,12 @@ class CallLog:
         tell = _log.info if up else _log.warn
         text = "is up again" if up else "rests"
         tell(f"next hop {{next_hop}} of group {{group}} {text}: {{why}}", next_hop=uri, group=group, why=why)
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
+        """A daemon of a media engine answers again, or no more."""
+        tell = _log.info if up else _log.warn
+        text = "answers: calls go there" if up else "rests: {why}; no call goes there until it answers"
+        tell(f"rtpengine {{daemon}} of engine {{engine}} {text}", daemon=str(daemon), engine=name, why=why)
 
     def binding(self, binding: Binding, what: str) -> None:
         """Somebody is registered, or no more."""
@@ -224,7 +233,8 @@ def _answers(call: Fields) -> str:
 
 
 def _ends(call: Fields) -> str:
-    return f"call {call['call']} ended: {call['why']}; talked {call['talked']:.1f} s; {_call_ids(call)}"
+    media = f" {heard_by(call)};" if "media" in call else ""
+    return f"call {call['call']} ended: {call['why']}; talked {call['talked']:.1f} s;{media} {_call_ids(call)}"
 
 
 def _call_ids(fields: Fields) -> str:

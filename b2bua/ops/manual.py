@@ -75,7 +75,7 @@ A call that is to have
 .Cm session
 privacy or not to be
 .Pq Cm critical
-is answered 500: the addresses of its media are not hidden."""
+is answered 500 where its media is not anchored."""
 
 _BODIES = """\
 .Ss Session descriptions
@@ -88,7 +88,10 @@ of its own; the lines
 and
 .Li p=
 do not cross, neither alone nor in a part of a multipart body.
-Every other line crosses as it is, with the addresses of the media.
+Where media is anchored
+.Pq see Ic [media] in Xr b2bua.toml 5
+every address in it is the engine's, and lines that name others do not cross; elsewhere every other line crosses as it
+is, with the addresses of the media.
 .Ss Other bodies
 A body of a type in this table is written anew, and only what its kind knows is in it: an element, an attribute or a
 line that nobody thought of is not there.

@@ -49,7 +49,7 @@ class Phone:
         self.tokens = tokens
         self.address = f"<sip:{user}@{at.host}>"
         self.contact = at.contact(user)
-        self.media = at.address  # where our SDP wants its media
+        self.media, self.media_port = at.address, 40000  # where our SDP wants its media
         self.headers: Headers = {"User-Agent": [f"{user}'s phone"], "Supported": ["replaces, timer"]}
         self.dialogs: list[Dialog] = []
         self.bytes_in: list[bytes] = []

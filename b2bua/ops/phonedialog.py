@@ -230,7 +230,7 @@ class Dialog:
             f"s=a call of {self.phone.user}\r\n"
             f"c=IN IP{6 if ':' in media else 4} {media}\r\n"
             "t=0 0\r\n"
-            "m=audio 40000 RTP/AVP 0 101\r\n"
+            f"m=audio {self.phone.media_port} RTP/AVP 0 101\r\n"
             "a=rtpmap:0 PCMU/8000\r\n"
             "a=rtpmap:101 telephone-event/8000\r\n"
             f"a={direction}\r\n"

@@ -12,8 +12,11 @@ What a phone says and does is in `phone`; here are its ports, and waiting for wh
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Callable
+from errno import EADDRINUSE
+from itertools import chain, cycle
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -33,7 +36,9 @@ from b2bua.sip.stream import PING, PONG
 from b2bua.sip.tokens import Tokens
 
 PATIENCE = 5.0  # seconds for what takes milliseconds on one machine
+_PORTS_FROM, _PORTS_TO = 10240, 20000  # of whom `free_port` tells: below what the system itself gives
 _CLOSING = 1.0  # seconds that connections may take to close
+_TRIES = 200  # ports that are looked at for a free one
 _TOLD = 3  # calls of each phone that a failure tells of
 
 P = TypeVar("P", bound=Phone)
@@ -43,13 +48,28 @@ class Waited(Exception):
     """What was waited for did not come to pass; says what did."""
 
 
+_first = random.randrange(_PORTS_FROM, _PORTS_TO, 2)  # elsewhere than in another process
+_ports = cycle(chain(range(_first, _PORTS_TO, 2), range(_PORTS_FROM, _first, 2)))
+
+
 def free_port(transport: str, address: str) -> int:
-    """A port that nobody has at this moment. OSError where the machine has no such address."""
+    """A port that nobody has at this moment. OSError where the machine has no such address or no such port.
+
+    Not one that the system may give to somebody else's connection meanwhile (Linux gives from 32768 on), and not the
+    same one soon again.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for left in reversed(range(_TRIES)):
+        port = next(_ports)
+        with socket.socket(family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if not left or error.errno != EADDRINUSE:
+                    raise
+            else:
+                break
+    return port
 
 
 class Lines:

@@ -27,6 +27,7 @@ from b2bua.policy import routing
 from b2bua.policy.groups import Group, Groups
 from b2bua.policy.guard import Finding
 from b2bua.policy.interface import Choice, NoInterface
+from b2bua.policy.media import Daemon
 from b2bua.policy.routing import GROUP, Answer, Go
 from b2bua.sip.grammar import Malformed
 from b2bua.sip.listener import Flow, Listener, Target
@@ -157,6 +158,7 @@ class Rehearsal:
     def _decided(self, answer: Answer) -> None:
         if isinstance(answer, Go):
             self._explanation.send_from = answer.send_from
+            self._explanation.route_media = answer.options.media
             self._groups = [
                 self._configuration.groups[uri.opaque]
                 for uri in answer.to
@@ -271,6 +273,9 @@ class Rehearsal:
         self._explanation.why = self._explanation.why or why
 
     def member(self, group: str, uri: str, up: bool, why: str) -> None:
+        """Never: nobody is asked."""
+
+    def engine(self, name: str, daemon: Daemon, up: bool, why: str) -> None:
         """Never: nobody is asked."""
 
     def binding(self, binding: Binding, what: str) -> None:

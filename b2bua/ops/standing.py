@@ -1,15 +1,19 @@
-"""Rows for the manhole: how the members of groups are, and what the limits have let in."""
+"""Rows for the manhole: how groups and media engines are, and what the limits have let in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
-from b2bua.ops.tables import span
+from b2bua.media.engines import RtpEngine
+from b2bua.media.relay import Relay
+from b2bua.ops.tables import counted, span
 from b2bua.policy.admission import Admission, Sources
 from b2bua.policy.groups import Groups, Health
 
 MEMBERS = ("group", "member", "priority", "weight", "state", "for", "last answer", "sent")
 LIMITS = ("limit", "calls", "new requests", "refused")
+ENGINES = ("engine", "daemon", "weight", "state", "sessions", "to be deleted")
 WORST = 20  # sources over their limit that are shown
 
 
@@ -37,6 +41,18 @@ def _standing(health: Health, now: float) -> tuple[str, str]:
     if until:
         words += " until it answers" if until == inf else f", {span(until - now)} more"
     return words, span(now - since) if since else ""
+
+
+def engine_rows(relay: Relay | None, engines: Iterable[RtpEngine]) -> list[tuple[object, ...]]:
+    """A row of `ENGINES` for the relay and for each daemon."""
+    rows: list[tuple[object, ...]] = []
+    if relay is not None:
+        rows.append((relay.name, "", "", f"{counted(relay.used, 'pair')} of ports in use", relay.sessions, ""))
+    for engine in engines:
+        for each in engine.status():
+            state = "answers" if each.alive else f"rests: {each.why}"
+            rows.append((engine.name, each.daemon, each.daemon.weight, state, each.sessions, each.owed))
+    return rows
 
 
 def limit_rows(admission: Admission | None, sources: Sources | None) -> list[tuple[object, ...]]:

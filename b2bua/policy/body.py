@@ -37,6 +37,7 @@ NEVER: dict[str, str] = {
     "application/rs-metadata": "addresses and dialogs of a recorded call (RFC 7865)",
     "application/rs-metadata+xml": "addresses and dialogs of a recorded call (RFC 7865)",
     "application/simple-filter+xml": "addresses of the far side (RFC 4661)",
+    "application/trickle-ice-sdpfrag": "candidates of a party, which is met elsewhere (RFC 8840)",
     "application/xcap-diff+xml": "documents on a server of the far side (RFC 5874)",
     "message/*": "a whole message, or where one can be fetched (message/sip, message/external-body)",
 }

@@ -23,7 +23,8 @@ METHODS = frozenset("INVITE ACK CANCEL BYE OPTIONS UPDATE INFO MESSAGE NOTIFY PR
 # Option tags that need nothing of the bridge but what it does anyway. Every other one is left out of Supported and
 # refused in Require: precondition (nobody here watches its confirmations), histinfo (hosts of another leg), path,
 # outbound, gruu, gin and sec-agree (for one hop or a registrar), from-change (From is the leg's own), eventlist,
-# multiple-refer and recipient-list-* (addresses in bodies), and what nobody has heard of.
+# multiple-refer, recipient-list-* and trickle-ice (addresses in bodies; without it all candidates are in the SDP, RFC
+# 8840 5.1), and what nobody has heard of.
 OPTION_TAGS: dict[str, str] = {
     "100rel": "each leg has its own reliable responses (RFC 3262)",
     "answermode": "Answer-Mode crosses (RFC 5373)",
@@ -37,7 +38,6 @@ OPTION_TAGS: dict[str, str] = {
     "sdp-anat": "its alternatives are in the SDP (RFC 4091)",
     "tdialog": "Target-Dialog crosses with the other leg's ids (RFC 4538)",
     "timer": "each leg has its own session timer (RFC 4028)",
-    "trickle-ice": "its candidates are in SDP and INFO bodies (RFC 8840)",
     "uui": "User-to-User crosses (RFC 7433)",
 }
 
@@ -125,6 +125,14 @@ def _option_tag(text: str) -> str:
 methods = _listed(lambda text: text if text in METHODS else "")
 option_tags = _listed(_option_tag)
 required = _listed(lambda text: "" if text.lower() in PER_LEG else _option_tag(text))
+
+
+def _package(text: str) -> str:
+    """Not that of candidates (RFC 8840 10), whose bodies do not cross."""
+    return "" if text.partition(";")[0].strip().lower() == "trickle-ice" else text
+
+
+packages = _listed(_package)
 
 
 def _alert(text: str) -> str:

@@ -103,15 +103,22 @@ class Wall:
     """What the messages of one zone must not say, as far as the configuration tells.
 
     `own` are the hosts of the zone itself, `others` those of the other zones, each without brackets; `networks` are
-    destination networks and the zone of each.
+    destination networks and the zone of each. `anchored` are zones from which media comes here by us alone: lines of
+    media, too, must not say where it is there.
     """
 
-    __slots__ = ("zone", "_names", "_own", "_others", "_networks", "_machine", "_judged")
+    __slots__ = ("zone", "_anchored", "_names", "_own", "_others", "_networks", "_machine", "_judged")
 
     def __init__(
-        self, zone: str, own: Iterable[str], others: Iterable[str], networks: Iterable[tuple[str, str]] = ()
+        self,
+        zone: str,
+        own: Iterable[str],
+        others: Iterable[str],
+        networks: Iterable[tuple[str, str]] = (),
+        anchored: Iterable[str] = (),
     ) -> None:
         self.zone = zone
+        self._anchored = frozenset(anchored)
         ours, theirs = _hosts(own), _hosts(others)
         self._own = frozenset(host for host in ours if _normal(host))
         self._others = frozenset(host for host in theirs - ours if _normal(host))
@@ -193,11 +200,13 @@ class Wall:
 
     def _named(self, low: bytes, foreign: Foreign) -> bool:
         """Whether a word stands there, of which the end was seen."""
-        return any(_stands(low, word) for word in foreign.names.needles)
+        covered = foreign.source not in self._anchored
+        return any(_stands(low, word, covered) for word in foreign.names.needles)
 
     def _odd(self, low: bytes, foreign: Foreign, there: Iterator[Literally]) -> bool:
-        """Whether an address is there that is foreign, outside the lines of media."""
-        return any(not _of_media(low, at) for at, _ in self._addresses(there, foreign))
+        """Whether an address is there that is foreign; outside the lines of media, unless that is anchored."""
+        covered = foreign.source not in self._anchored
+        return any(not (covered and _of_media(low, at)) for at, _ in self._addresses(there, foreign))
 
     def _addresses(self, there: Iterator[Literally], foreign: Foreign) -> Iterator[tuple[int, int]]:
         """Where a foreign address stands."""
@@ -224,7 +233,9 @@ class Wall:
         """
         low = data.lower()
         head = low.find(b"\r\n\r\n")
-        described = b"\ncontent-type: application/sdp" in low[:head] or b"\ncontent-type: multipart/" in low[:head]
+        described = foreign.source not in self._anchored and (
+            b"\ncontent-type: application/sdp" in low[:head] or b"\ncontent-type: multipart/" in low[:head]
+        )
         found: list[Finding] = []
         for section in sections(data):
             name = section.name.lower()
@@ -374,9 +385,9 @@ def _standing(text: bytes, needle: bytes) -> Iterator[int]:
         at = text.find(needle, at + 1)
 
 
-def _stands(text: bytes, needle: bytes) -> bool:
-    """Whether it does, not counting the lines of media."""
-    return needle in text and any(not _of_media(text, at) for at in _standing(text, needle))
+def _stands(text: bytes, needle: bytes, covered: bool = True) -> bool:
+    """Whether it does, not counting the lines of media where these are `covered`."""
+    return needle in text and any(not (covered and _of_media(text, at)) for at in _standing(text, needle))
 
 
 def _alone(text: bytes, at: int, end: int) -> bool:

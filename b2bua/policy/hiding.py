@@ -17,7 +17,7 @@ from b2bua.sip.grammar import Malformed, is_token
 from b2bua.sip.headers import BY_NAME, TABLE, Verdict, canonical, verdict_of
 from b2bua.sip.message import Headers, Request, Response
 
-__all__ = ["METHODS", "OPTION_TAGS", "Hiding", "anonymous", "beyond_us", "unsupported", "verdict_of"]
+__all__ = ["METHODS", "NEEDS_MEDIA", "OPTION_TAGS", "Hiding", "anonymous", "beyond_us", "unsupported", "verdict_of"]
 
 # Every header that crosses, but not as it is.
 CROSSINGS: dict[str, Crossing] = {
@@ -34,6 +34,7 @@ CROSSINGS: dict[str, Crossing] = {
     "Proxy-Authenticate": crossing.challenge,
     "Proxy-Require": crossing.required,
     "Reason": crossing.reason,
+    "Recv-Info": crossing.packages,
     "Refer-Sub": crossing.refer_sub,
     "Refer-To": crossing.refer_to,
     "Referred-By": crossing.masked,
@@ -210,10 +211,13 @@ def anonymous(message: Request | Response, target: Zone) -> bool:
     return "Privacy" in message.headers and not target.trusted and "user" in _wishes(message)
 
 
+NEEDS_MEDIA = "session privacy, on which the caller insists, needs the media relayed"
+
+
 def beyond_us(request: Request) -> bool:
     """Whether the caller makes the call depend on session privacy, which needs the media relayed.
 
-    Such a request is answered 500 (RFC 3323 5).
+    Where it is not, such a request is answered 500 (RFC 3323 5).
     """
     return "Privacy" in request.headers and {"session", "critical"} <= _wishes(request)
 

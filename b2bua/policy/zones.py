@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from b2bua.policy.admission import UNLIMITED, Quota
 from b2bua.policy.guard import Mode
+from b2bua.policy.media import Profile
 
 MASKED = frozenset({"From", "To", "Request-URI"})  # where a host is replaced by the leg's own, unless the zone keeps it
 
@@ -18,6 +19,7 @@ class Zone:
     show the far side's hosts towards this zone; ValueError for anything else. `quota`: what may come in from it.
     `leaks`: what becomes of a message to it that names another zone's hosts or ids all the same (S42).
     `authenticate`: the methods that need a password, outside dialogs; "calls" is every one but REGISTER.
+    `media_profile`: what its parties speak; empty: whatever the other side of a call does.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Zone:
     quota: Quota = UNLIMITED
     leaks: Mode = "log"
     authenticate: frozenset[str] = frozenset()
+    media_profile: Profile = ""
 
     def __post_init__(self) -> None:
         unknown = self.keep_hosts - MASKED

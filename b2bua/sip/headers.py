@@ -127,7 +127,7 @@ TABLE: tuple[Row, ...] = (
     Row("Reason", "", True, MASK, "protocol and cause cross; the text does not"),
     Row("Reason-Phrase", "", False, DROP, "a reserved name, not a header"),
     Row("Record-Route", "", True, OURS, "shows the path; each leg has its own"),
-    Row("Recv-Info", "", True, KEEP, "INFO packages"),
+    Row("Recv-Info", "", True, KEEP, "INFO packages, but for that of candidates (RFC 8840)"),
     Row("Refer-Events-At", "", False, DROP, "an address of the far side (RFC 7614)"),
     Row("Refer-Sub", "", False, KEEP, "true or false"),
     Row(

@@ -10,6 +10,5 @@ KINDS: dict[str, Kind] = {
     "application/isup": whole("the telephone network's own signalling (RFC 3204)"),
     "application/media_control+xml": whole("a wish for a whole picture (RFC 5168)"),
     "application/qsig": whole("the telephone network's own signalling (RFC 3204)"),
-    "application/trickle-ice-sdpfrag": whole("candidates, as in a session description (RFC 8840)"),
     "text/plain": whole("one end's words to the other"),
 }

@@ -1,0 +1,1 @@
+"""Media that passes through us: the built-in relay, and engines beside us."""
