@@ -26,6 +26,23 @@ def rtp(number: int, source: int = 1) -> bytes:
     return b"\x80\x00" + number.to_bytes(2, "big") + bytes(4) + source.to_bytes(4, "big") + bytes(160)
 
 
+def claim_ports(test: TestCase, count: int = 100) -> tuple[int, int]:
+    """The first and last of so many ports that no test running beside this one has. 400 at most.
+
+    They lie below what the system gives to whoever asks for any port.
+    """
+    for first in range(22000, 32000, 400):
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", first))  # for TCP, as long as the test runs
+        except OSError:
+            claim.close()
+        else:
+            test.addCleanup(claim.close)
+            return first, first + count
+    raise AssertionError("no range of ports is free")
+
+
 class Peer:
     """A socket that sends and hears."""
 
@@ -78,10 +95,11 @@ def place(sdp: bytes) -> tuple[str, int]:
 class RelayCase(TestCase):
     """A relay, Alice on IPv4, Bob on IPv6, and one who has no business there."""
 
-    FIRST, LAST = 41000, 41040
+    ROOM = 40  # ports
 
     def setUp(self) -> None:
-        self.relay = Relay(reactor, self.FIRST, self.LAST, lambda limit: limit - 1)
+        self.first, self.last = claim_ports(self, self.ROOM)
+        self.relay = Relay(reactor, self.first, self.last, lambda limit: limit - 1)
         self.addCleanup(self.relay.close)
         self.alice, self.bob, self.mallory = Peer(self, "127.0.0.11"), Peer(self, "::1"), Peer(self, "127.0.0.66")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any
 
 from twisted.internet import reactor
@@ -14,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from b2bua.media.ng import Answer, Ng
 from b2bua.sip.tokens import Tokens
 from tests.children import Child
+from tests.media import claim_ports
 from tests.programs import need
 
 clock: Any = reactor
@@ -33,26 +33,12 @@ def ask(ng: Ng, command: str, patience: float = 5.0, **more: object) -> Deferred
     return told
 
 
-def media_ports(test: TestCase) -> tuple[int, int]:
-    """A range of ports that no daemon of a test running beside this one has: rtpengine shares ports without a word."""
-    for first in range(22000, 32000, 200):
-        claim = socket.socket()
-        try:
-            claim.bind(("127.0.0.1", first))  # for as long as the test runs; the daemon speaks UDP
-        except OSError:
-            claim.close()
-        else:
-            test.addCleanup(claim.close)
-            return first, first + 100
-    raise AssertionError("no range of ports is free")
-
-
 async def start(test: TestCase, port: int, media: tuple[int, int] | None = None) -> Child:
     """rtpengine at that port: interface "out" has 127.0.0.1 and ::1, "in" 127.0.0.2 and ::1. Returns when it answers.
 
     It ends with the test; `end()` of what is returned kills it before.
     """
-    first, last = media or media_ports(test)
+    first, last = media or claim_ports(test)
     child = Child(
         test, need("rtpengine"), "--config-file=none", "--foreground", "--log-stderr", "--log-level=5",
         "--interface=out/127.0.0.1", "--interface=out/::1", "--interface=in/127.0.0.2", "--interface=in/::1",

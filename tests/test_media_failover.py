@@ -12,7 +12,8 @@ from twisted.internet.protocol import DatagramProtocol
 
 from b2bua.call.media import Said
 from b2bua.sip.grammar import Malformed
-from tests.rtpengines import media_ports, start
+from tests.media import claim_ports
+from tests.rtpengines import start
 from tests.test_media_engines import A, B, EngineCase, sdp
 
 clock: Any = reactor
@@ -142,7 +143,7 @@ class TestFailover(EngineCase):
         await self.begin()
         small = self.ports[0]
         await self.children[0].end()
-        first, _ = media_ports(self)
+        first, _ = claim_ports(self)
         await start(self, small, (first, first + 7))
         await self.begin()
         engine = self.engine([small, self.ports[0]], 2.0, (1, 0))

@@ -232,9 +232,9 @@ class TestLimits(RelayCase):
         """A port that another program has, the second of a pair: the next pair."""
         other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(other.close)
-        other.bind(("127.0.0.1", self.FIRST + 1))
+        other.bind(("127.0.0.1", self.first + 1))
         files = descriptors()
-        self.assertNotEqual(self.up()[0][1], self.FIRST)
+        self.assertNotEqual(self.up()[0][1], self.first)
         self.end()
         self.assertEqual((self.relay.used, descriptors()), (0, files))
 
@@ -326,13 +326,13 @@ CLOSE = st.tuples(
 class TestAnyOrder(RelayCase):
     """Offers and answers as nobody should make them."""
 
-    FIRST, LAST = 43000, 43030
+    ROOM = 30
 
     @settings(deadline=None)
     @given(st.lists(STEPS, max_size=15) | st.lists(CLOSE, max_size=8))
     def test_nothing_is_left(self, steps: list[tuple[str, End, End, str, str, list[int]]]) -> None:
         """Each is answered, no port is told for two media or two parties of a session, and none is left at the end."""
-        relay = Relay(clock, self.FIRST, self.LAST, lambda limit: limit - 1)
+        relay = Relay(clock, self.first, self.last, lambda limit: limit - 1)
         files = descriptors()
         try:
             for step in steps:

@@ -116,7 +116,7 @@ class TestRelay(RelayCase):
     async def test_our_listener(self) -> None:
         """Nothing is sent to where we listen for signalling, though its messages come from there."""
         listener = Peer(self, "127.0.0.11")
-        self.relay = Relay(clock, self.FIRST, self.LAST, lambda limit: 0, {(listener.address, listener.port)})
+        self.relay = Relay(clock, self.first, self.last, lambda limit: 0, {(listener.address, listener.port)})
         self.addCleanup(self.relay.close)
         for port in (listener.port, 9):
             alice_to, bob_to = self.up(self.alice.sdp(port=port))

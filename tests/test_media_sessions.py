@@ -54,7 +54,7 @@ def lines(sdp: bytes) -> list[bytes]:
 class TestCorpus(RelayCase):
     """Each file of tests/data/sessions, in all directions."""
 
-    FIRST, LAST = 42000, 42200
+    ROOM = 200
 
     def each(self, path: Path, source: End, target: End) -> list[bytes]:
         """A description as offer and as answer."""
@@ -72,7 +72,7 @@ class TestCorpus(RelayCase):
         self.assertGreaterEqual(len(SESSIONS), 30)
         for path in SESSIONS:
             for source, target in CROSSINGS:
-                self.relay = Relay(clock, self.FIRST, self.LAST, lambda limit: limit - 1)
+                self.relay = Relay(clock, self.first, self.last, lambda limit: limit - 1)
                 for said in self.each(path, source, target):
                     with self.subTest(path.name, source=source.word):
                         self.check(path.read_bytes(), said, target)
@@ -107,7 +107,7 @@ class TestCorpus(RelayCase):
         self.assertEqual(len(set(ports)), len(ports))
         for old, new in zip(before.media, after.media, strict=True):
             where, asked = after.connection_of(new), before.connection_of(old)
-            self.assertTrue(new.port == 0 or self.FIRST <= new.port < self.LAST and new.port % 2 == 0)
+            self.assertTrue(new.port == 0 or self.first <= new.port < self.last and new.port % 2 == 0)
             self.assertIn(new.rtcp, ((0, None), (new.port + 1, None)))
             self.assertEqual(new.ports, b"")
             if new.port:
@@ -130,7 +130,7 @@ class TestCorpus(RelayCase):
     def test_names_of_sources(self) -> None:
         """RFC 5576 6.1: a cname that shows a host is another one, the same for the same, which nobody can guess."""
         sdp = next(path for path in SESSIONS if path.stem == "baresip").read_bytes()
-        other = Relay(clock, self.FIRST, self.LAST, lambda limit: 1)
+        other = Relay(clock, self.first, self.last, lambda limit: 1)
         self.addCleanup(other.close)
         heard: list[bytes | Malformed] = []
         other.offer(Said("call", "b", FOUR, SIX, sdp), heard.append)
@@ -152,14 +152,14 @@ LINES = st.lists(
 class TestAnything(RelayCase):
     """Bytes from outside."""
 
-    FIRST, LAST = 42200, 42600
+    ROOM = 400
 
     @settings(deadline=None)
     @given(LINES | st.binary(max_size=200))
     def test_answers(self, text: list[bytes] | bytes) -> None:
         """A description without a host of the other side's, or a clear refusal; nothing is left behind."""
         sdp = text if isinstance(text, bytes) else b"\r\n".join([b"v=0", *text])
-        relay = Relay(clock, self.FIRST, self.LAST, lambda limit: limit - 1)
+        relay = Relay(clock, self.first, self.last, lambda limit: limit - 1)
         heard: list[bytes | Malformed] = []
         relay.offer(Said("call", "b", FOUR, SIX, sdp), heard.append)
         if isinstance(heard[0], bytes):

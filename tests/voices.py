@@ -18,8 +18,8 @@ from b2bua.ops.phonelines import Lines, free_port
 from b2bua.sip.listener import Flow
 from b2bua.sip.message import Message
 from tests.children import Child, start_bridge
-from tests.media import Peer, place, rtp
-from tests.rtpengines import ask, client, media_ports, start
+from tests.media import Peer, claim_ports, place, rtp
+from tests.rtpengines import ask, client, start
 
 clock: Any = reactor
 ALICE, BOB, PUBLIC, PRIVATE = "127.0.0.11", "::1", "127.0.0.1", "::1"
@@ -94,7 +94,7 @@ class Voices(TestCase):
     async def daemon(self) -> None:
         """One more rtpengine."""
         self.ports.append(free_port("udp", "127.0.0.1"))
-        self.media_ports.append(media_ports(self))
+        self.media_ports.append(claim_ports(self))
         self.daemons.append(await self.started(len(self.ports) - 1))
 
     async def started(self, at: int) -> Child:
