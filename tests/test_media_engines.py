@@ -288,10 +288,11 @@ class TestCalls(EngineCase):
         self.assertIsNone(await told)
 
     async def test_no_media(self) -> None:
-        """A description without media needs no engine."""
+        """A description without media needs no engine (RFC 3264 5), nor does its answer."""
         engine = self.engine([9])
-        text = await self.crosses(engine, "offer", A, B, sdp("127.0.0.11").partition(b"m=")[0])
-        self.assertIn(b"c=IN IP4 127.0.0.2", text)
+        for kind, source, target, ours in (("offer", A, B, b"127.0.0.2"), ("answer", B, A, b"127.0.0.1")):
+            text = await self.crosses(engine, kind, source, target, sdp("127.0.0.11").partition(b"m=")[0])
+            self.assertIn(b"c=IN IP4 " + ours, text)
         self.assertEqual(engine.sessions, 0)
 
 

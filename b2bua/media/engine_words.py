@@ -185,8 +185,8 @@ def answered(said: Said, ready: Described, interfaces: Mapping[str, str], ice: b
     return told
 
 
-def crossed(text: str, target: End) -> bytes:
-    """What rtpengine gave back, as the other side may read it.
+def crossed(text: str, said: Said) -> bytes:
+    """What rtpengine gave back of what was said, as the target may read it.
 
     Malformed where that is no description.
     """
@@ -194,7 +194,11 @@ def crossed(text: str, target: End) -> bytes:
         session = parse_session(text.encode("latin-1"))
     except UnicodeEncodeError as error:
         raise Malformed("rtpengine's answer is no session description", THE_ENGINE, 503) from error
-    return settled(session, target)
+    # It passes a candidate that it cannot read, such as those of drafts of ICE.
+    theirs = {line.strip() for line in said.sdp.splitlines() if line.startswith(b"a=candidate:")}
+    for section in (session, *session.media):
+        section.drop(lambda letter, text: b"%b=%b" % (letter, text.strip()) in theirs)
+    return settled(session, said.target)
 
 
 def settled(session: Session, target: End) -> bytes:

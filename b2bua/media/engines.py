@@ -113,13 +113,13 @@ class RtpEngine:
 
     def answer(self, said: Said, then: Then) -> None:
         """An answer goes where its offer is."""
+        ready = self._read(said, then)
+        if ready is None:
+            return
         session = self._sessions.get(said.session)
         offer = session.offers.get((said.target.word, said.branch)) if session is not None else None
         if session is None or offer is None:
             then(unanchored("an answer to no offer"))
-            return
-        ready = self._read(said, then)
-        if ready is None:
             return
         place = offer.place
 
@@ -281,7 +281,7 @@ def read_answer(answer: Answer | None, said: Said) -> bytes | Malformed:
     text = answer.get("sdp")
     if answer.get("result") == "ok" and isinstance(text, str):
         try:
-            return engine_words.crossed(text, said.target)
+            return engine_words.crossed(text, said)
         except Malformed as fault:
             return Malformed(fault.reason, THE_ENGINE, 503)
     why = str(answer.get("error-reason") or answer.get("message") or answer.get("result"))
